@@ -1,0 +1,7 @@
+"""mull decides how much a language model should think, in which shape, and when to stop."""
+
+from typing import Final
+
+__version__: Final = "0.1.0"
+
+__all__ = ["__version__"]
