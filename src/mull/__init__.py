@@ -1,7 +1,5 @@
 """mull decides how much a language model should think, in which shape, and when to stop."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
 
 __all__ = ["__version__"]

@@ -1,0 +1,1 @@
+"""The values, owners and protocols that all rooms share. Standard library only."""

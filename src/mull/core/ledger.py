@@ -1,0 +1,197 @@
+"""Hard caps on spending, kept by reserving the worst case before the call.
+
+`reserve` takes the worst case out of what is left, `settle` replaces it by what was really spent.
+At every level spent + reserved never passes the cap. A ledger may have a parent (a request under
+its key under its tenant), and a reservation then holds at every level or at none.
+
+Safe under asyncio concurrency: a level takes its own share before it awaits its parent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from mull.core.errors import LedgerError, OverrunError
+from mull.core.usage import Budget, Headroom, Limit, Usage, amount
+
+
+class Bound(StrEnum):
+    """How much a quoted worst case is worth."""
+
+    HARD = "hard"
+    """No call can spend more than it quoted; one that does is a defect."""
+    SOFT = "soft"
+    """The provider promises no bound: spending beyond the quote is recorded, and a cap may be
+    passed by it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """A claim on a ledger, worth `worst`, until it is settled. Compared by identity."""
+
+    worst: Usage
+    upstream: "Reservation | None" = None
+    """The same claim on the parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The worst case does not fit."""
+
+    limit: Limit
+    level: str
+    """The name of the ledger whose limit it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """As many of a wave's worst cases as fit, from the first on."""
+
+    reservations: tuple[Reservation, ...]
+    refused: Refused | None
+    """Why the next one did not fit; None if all did."""
+
+
+class Account(Protocol):
+    """What a ledger needs of its parent, which may live in another process."""
+
+    async def reserve(self, worst: Usage) -> Reservation | Refused: ...
+
+    async def settle(self, reservation: Reservation, actual: Usage) -> None: ...
+
+    async def charge(self, actual: Usage) -> None: ...
+
+    async def headroom(self) -> Headroom: ...
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one level has spent and promised. Its solve (or tenant) owns it; others only read."""
+
+    budget: Budget = Budget()
+    parent: Account | None = None
+    name: str = "solve"
+    bound: Bound = Bound.HARD
+    spent: Usage = Usage()
+    overrun: Usage = Usage()
+    """The part of `spent` by calls that spent more than they had reserved."""
+    _reserved: dict[Limit, float] = field(default_factory=lambda: dict.fromkeys(Limit, 0))
+    _open: set[Reservation] = field(default_factory=set[Reservation])
+
+    def reserved(self, limit: Limit) -> float:
+        """What open reservations may still spend on one axis."""
+        return self._reserved[limit]
+
+    @property
+    def num_open(self) -> int:
+        """Reservations neither settled nor refunded."""
+        return len(self._open)
+
+    async def headroom(self) -> Headroom:
+        """What may still be reserved, at the tightest level of each axis."""
+        own = Headroom(
+            **{
+                axis.value: None if left is None else max(0.0, left - self._reserved[axis])
+                for axis in Limit
+                for left in (self.budget.left_after(self.spent).on(axis),)
+            }
+        )
+        return own if self.parent is None else own.meet(await self.parent.headroom())
+
+    async def reserve(self, worst: Usage) -> Reservation | Refused:
+        """Claim the worst case here and at every level above, or nowhere."""
+        short = self._short_of(worst)
+        if short is not None:
+            return Refused(short, self.name)
+        self._claim(worst, sign=1)
+        upstream: Reservation | Refused | None = None
+        try:
+            upstream = None if self.parent is None else await self.parent.reserve(worst)
+        except BaseException:
+            self._claim(worst, sign=-1)
+            raise
+        if isinstance(upstream, Refused):
+            self._claim(worst, sign=-1)
+            return upstream
+        reservation = Reservation(worst, upstream)
+        self._open.add(reservation)
+        return reservation
+
+    async def reserve_up_to(self, worsts: Sequence[Usage]) -> Granted:
+        """Claim a wave's worst cases from the first on, until one does not fit."""
+        reservations = list[Reservation]()
+        for worst in worsts:
+            answer = await self.reserve(worst)
+            if isinstance(answer, Refused):
+                return Granted(tuple(reservations), answer)
+            reservations.append(answer)
+        return Granted(tuple(reservations), None)
+
+    async def settle(self, reservation: Reservation, actual: Usage) -> None:
+        """Replace a claim by what was spent.
+
+        Spending beyond the claim is recorded in full and added to `overrun`; if the bound is hard
+        it then raises `OverrunError`. Settling twice raises `LedgerError`.
+        """
+        if reservation not in self._open:
+            raise LedgerError(f"ledger `{self.name}` holds no such open reservation")
+        self._open.remove(reservation)
+        self._claim(reservation.worst, sign=-1)
+        self.spent += actual
+        beyond = [axis for axis in self._limited() if _beyond(actual, reservation.worst, axis)]
+        if beyond:
+            self.overrun += actual
+        if self.parent is not None and reservation.upstream is not None:
+            await self.parent.settle(reservation.upstream, actual)
+        if beyond and self.bound is Bound.HARD:
+            axis = beyond[0]
+            raise OverrunError(
+                f"a call spent {amount(actual, axis)} {axis.value}, but had reserved only "
+                f"{amount(reservation.worst, axis)}"
+            )
+
+    async def refund(self, reservation: Reservation) -> None:
+        """Give a claim back of which nothing was spent."""
+        await self.settle(reservation, Usage())
+
+    async def charge(self, actual: Usage) -> None:
+        """Record what could not be reserved: time that has passed, or what a replay finds spent."""
+        self.spent += actual
+        if self.parent is not None:
+            await self.parent.charge(actual)
+
+    def check(self) -> None:
+        """Raise AssertionError if claims and open reservations disagree."""
+        for axis in Limit:
+            open_sum = sum(amount(claim.worst, axis) for claim in self._open)
+            if abs(open_sum - self._reserved[axis]) > 1e-9 * max(1.0, open_sum):
+                raise AssertionError(f"`{axis}`: {self._reserved[axis]} reserved, {open_sum} open")
+
+    def _limited(self) -> list[Limit]:
+        return [axis for axis in Limit if self.budget.cap(axis) is not None]
+
+    def _short_of(self, worst: Usage) -> Limit | None:
+        """The first axis on which the worst case passes the cap, or on which nothing is left."""
+        for axis in self._limited():
+            left = (self.budget.cap(axis) or 0) - amount(self.spent, axis) - self._reserved[axis]
+            if amount(worst, axis) > left or (left <= 0 and axis is Limit.SECONDS):
+                return axis
+        return None
+
+    def _claim(self, worst: Usage, *, sign: int) -> None:
+        for axis in Limit:
+            self._reserved[axis] += sign * amount(worst, axis)
+        if sign < 0 and not self._open:
+            # Floats do not cancel exactly; with no claim open the sum is zero by definition.
+            self._settle_rounding()
+
+    def _settle_rounding(self) -> None:
+        for axis, left in self._reserved.items():
+            if abs(left) < 1e-9:
+                self._reserved[axis] = 0
+
+
+def _beyond(actual: Usage, worst: Usage, axis: Limit) -> bool:
+    """Time is charged as it passes, never reserved, so it cannot overrun a claim."""
+    return axis is not Limit.SECONDS and amount(actual, axis) > amount(worst, axis)
