@@ -1,0 +1,34 @@
+"""Rules of the built-in problem families: read a statement, rule on a step or an answer.
+
+Nothing here generates problems, searches for answers or holds a reference.
+"""
+
+from mull.puzzles.chain import Chain
+from mull.puzzles.countdown import Countdown
+from mull.puzzles.derivation import DerivationError, derivation_expression
+from mull.puzzles.families import (
+    FAMILIES,
+    family_named,
+    puzzle_of,
+    recognise,
+    to_problem,
+)
+from mull.puzzles.letters import Letters
+from mull.puzzles.multiply import Multiply
+from mull.puzzles.puzzle import Puzzle, Ruling
+
+__all__ = [
+    "FAMILIES",
+    "Chain",
+    "Countdown",
+    "DerivationError",
+    "Letters",
+    "Multiply",
+    "Puzzle",
+    "Ruling",
+    "derivation_expression",
+    "family_named",
+    "puzzle_of",
+    "recognise",
+    "to_problem",
+]

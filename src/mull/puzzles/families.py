@@ -1,0 +1,75 @@
+"""The families that mull knows, and the way from free text to one of them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from mull.core.errors import ProblemNotUnderstoodError, UnknownNameError
+from mull.core.problem import Problem
+from mull.puzzles.chain import Chain
+from mull.puzzles.countdown import Countdown
+from mull.puzzles.letters import Letters
+from mull.puzzles.multiply import Multiply
+from mull.puzzles.puzzle import Puzzle
+from mull.puzzles.reading import MAX_STATEMENT_CHARS, shown
+
+FAMILIES: Final[Mapping[str, type[Puzzle]]] = MappingProxyType(
+    {
+        "countdown": Countdown,
+        "multiply": Multiply,
+        "chain": Chain,
+        "letters": Letters,
+    }
+)
+
+
+def family_named(name: str) -> type[Puzzle]:
+    """The family of that name. Raises UnknownNameError."""
+    try:
+        return FAMILIES[name]
+    except KeyError:
+        raise UnknownNameError("puzzle family", name, FAMILIES) from None
+
+
+def recognise(text: str) -> Puzzle:
+    """Read a problem in free words.
+
+    Raises ProblemNotUnderstoodError, which names what is out of bounds or, where nothing fits, the kinds of
+    problem that are known, with an example of each.
+    """
+    if len(text) > MAX_STATEMENT_CHARS:
+        raise ProblemNotUnderstoodError(
+            f"the problem has {len(text)} characters, more than {MAX_STATEMENT_CHARS}",
+            hint=_known_kinds(),
+        )
+    for family in FAMILIES.values():
+        puzzle = family.parse(text)
+        if puzzle is not None:
+            return puzzle
+    raise ProblemNotUnderstoodError(
+        f"`{shown(text)}` is none of the problems that the built-in families know",
+        hint=_known_kinds(),
+    )
+
+
+def _known_kinds() -> str:
+    kinds = "; ".join(f"{name}: `{family.example}`" for name, family in FAMILIES.items())
+    return (
+        f"known kinds: {kinds}. Other problems need a model of your own: pass a policy that "
+        "knows them, and a verifier where answers can be checked"
+    )
+
+
+def to_problem(puzzle: Puzzle, metadata: Mapping[str, str] | None = None) -> Problem:
+    """The problem in its canonical wording; metadata gains the family's name."""
+    return Problem.of(
+        puzzle.statement, puzzle.answer_kind, {**(metadata or {}), "family": puzzle.name}
+    )
+
+
+def puzzle_of(problem: Problem) -> Puzzle | None:
+    """The puzzle that a problem states; None when it states none that the families know."""
+    try:
+        return recognise(problem.statement)
+    except ProblemNotUnderstoodError:
+        return None

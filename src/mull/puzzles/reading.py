@@ -1,0 +1,135 @@
+"""Bounded reading of statements and of completions written by people and models.
+
+Only ASCII digits count as digits, every length is bounded before any other work is done, and nothing here
+evaluates text.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from mull.core.errors import ProblemNotUnderstoodError
+from mull.puzzles.puzzle import Ruling
+
+THINK: Final = "<think>"
+END_THINK: Final = "</think>"
+
+MAX_STATEMENT_CHARS: Final = 1_000
+MAX_ANSWER_CHARS: Final = 2_000
+MAX_INTEGER_DIGITS: Final = 18
+
+NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?"
+"""A number as people write it in a statement; `whole_number` says what is wrong with it."""
+_SEPARATOR: Final = r"(?: ?[,;] ?(?:and )?| and | )"
+NUMBER_LIST: Final = rf"{NUMBER}(?:{_SEPARATOR}{NUMBER}){{1,63}}"
+"""Numbers separated by commas, blanks or "and", in text that `collapse` made."""
+
+_NUMBER = re.compile(NUMBER)
+_DIGIT_GROUPS = re.compile(r"[0-9]+(?:[ ,][0-9]+)*")
+
+
+class Completion(NamedTuple):
+    """A completion cut at its think marks."""
+
+    lines: tuple[str, ...]
+    """The lines of reasoning, stripped, without empty ones."""
+    answer: str | None
+    """The text after the reasoning; None while the reasoning has not ended."""
+
+
+def collapse(text: str) -> str | None:
+    """Lower case with single blanks and no closing punctuation; None when too long for a statement."""
+    if len(text) > MAX_STATEMENT_CHARS:
+        return None
+    return " ".join(text.lower().split()).strip(" .?!")
+
+
+def numbers_in(text: str) -> list[str]:
+    """Every number in the text, as written."""
+    return _NUMBER.findall(text)
+
+
+def whole_number(literal: str, *, smallest: int, largest: int, what: str) -> int:
+    """The value of a literal from a statement; `what` names its role in the error."""
+    if not re.fullmatch(r"-?(?:0|[1-9][0-9]*)", literal) or len(literal) > MAX_INTEGER_DIGITS:
+        shown = literal[:24]
+        raise ProblemNotUnderstoodError(
+            f"{what} `{shown}` is not a whole number",
+            hint=f"write a whole number from {smallest} to {largest}",
+        )
+    value = int(literal)
+    if not smallest <= value <= largest:
+        raise ProblemNotUnderstoodError(
+            f"{what} `{value}` is outside {smallest} to {largest}",
+            hint=f"use a whole number from {smallest} to {largest}",
+        )
+    return value
+
+
+def listed(numbers: tuple[int, ...]) -> str:
+    """`4, 9, 10 and 13`: the numbers as a statement lists them. Needs at least two."""
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
+def split_completion(text: str) -> Completion:
+    """Cut a completion at its think marks; text without marks is all answer."""
+    if THINK not in text and END_THINK not in text:
+        return Completion((), text)
+    reasoning, mark, answer = text.rpartition(END_THINK)
+    if not mark:
+        reasoning, answer = answer, ""
+    return Completion(step_lines(reasoning), answer if mark else None)
+
+
+def step_lines(text: str) -> tuple[str, ...]:
+    """The non-empty lines of some reasoning, without marks and blanks around them."""
+    lines = (line.strip() for line in text.replace(THINK, "").split("\n"))
+    return tuple(line for line in lines if line)
+
+
+def joined_integer(text: str) -> int | None:
+    """The non-negative integer written in the text, digits together or apart; None for anything else."""
+    digits = text.strip()
+    if len(digits) > 4 * MAX_INTEGER_DIGITS or not _DIGIT_GROUPS.fullmatch(digits):
+        return None
+    joined = digits.replace(" ", "").replace(",", "")
+    return int(joined) if len(joined) <= MAX_INTEGER_DIGITS else None
+
+
+def rule_on_integer(text: str, value: int) -> Ruling:
+    """Rule on a completion, or an answer alone, that should state `value`."""
+    if len(text) > MAX_ANSWER_CHARS:
+        return Ruling(False, f"the answer is longer than {MAX_ANSWER_CHARS} characters")
+    answer = split_completion(text).answer
+    if answer is None:
+        return Ruling(False, "the reasoning has not ended in an answer")
+    claimed = joined_integer(answer)
+    if claimed is None:
+        return Ruling(False, f"`{shown(answer)}` is not an integer")
+    if claimed != value:
+        return Ruling(False, f"`{claimed}` is wrong")
+    return Ruling(True, f"the answer is {value}")
+
+
+def integer_key(text: str) -> str | None:
+    """The equality class of an answer that should be an integer.
+
+    An answer that is no integer is a class of its own wording, so that a vote counts it and no rule is
+    applied by stealth. None when there is no answer.
+    """
+    answer = text if len(text) > MAX_ANSWER_CHARS else split_completion(text).answer
+    if answer is None:
+        return None
+    value = joined_integer(answer)
+    return str(value) if value is not None else wording_key(answer)
+
+
+def wording_key(text: str) -> str | None:
+    """The equality class of an answer that no rule can read: its first words, in single blanks."""
+    words = " ".join(text[:MAX_ANSWER_CHARS].split())
+    return f"text:{words}" if words else None
+
+
+def shown(text: str) -> str:
+    """The text as an error may show it: on one line, at most 40 characters."""
+    line = " ".join(text[:80].split())
+    return line if len(line) <= 40 else f"{line[:37]}..."

@@ -1,0 +1,119 @@
+"""The generated tasks by name: evaluation examples, and text to train on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from types import MappingProxyType
+from typing import Final, get_args
+
+from mull.core.errors import BadInputError, UnknownNameError
+from mull.core.seeds import derive_seed
+from mull.tasks import chain, countdown, letters, multiply
+from mull.tasks.example import Example, Form
+from mull.tasks.split import Split
+
+TRIES_FOR_NEW_GROUP: Final = 500
+TRIES_FOR_NEW_PROBLEM: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One generated family."""
+
+    name: str
+    levels: range
+    draw: Callable[[int, Random, Split], Example]
+    sample_text: Callable[[int, Form, Random, Split], tuple[str, str]]
+    write: Callable[[Example, Form, Random], str]
+
+
+TASKS: Final[Mapping[str, Task]] = MappingProxyType(
+    {
+        "countdown": Task(
+            "countdown", countdown.LEVELS, countdown.draw, countdown.sample_text, countdown.write
+        ),
+        "multiply": Task(
+            "multiply", multiply.LEVELS, multiply.draw, multiply.sample_text, multiply.write
+        ),
+        "chain": Task("chain", chain.LEVELS, chain.draw, chain.sample_text, chain.write),
+        "letters": Task(
+            "letters", letters.LEVELS, letters.draw, letters.sample_text, letters.write
+        ),
+    }
+)
+
+
+def task_named(name: str) -> Task:
+    """The task of that name. Raises UnknownNameError."""
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise UnknownNameError("task", name, TASKS) from None
+
+
+def generate(task: str, level: int, count: int, seed: int, split: Split = "train") -> list[Example]:
+    """`count` different examples, the same for the same arguments; a longer list starts with a shorter one.
+
+    Examples of one list differ in their group (numbers, word) as long as new groups are found. Raises
+    UnknownNameError or BadInputError for a task, level, split or count that cannot be served.
+    """
+    chosen = _checked(task, level, split)
+    rng = Random(derive_seed(seed, "generate", task, level, split))
+    examples = list[Example]()
+    groups, ids = set[str](), set[str]()
+    while len(examples) < count:
+        example = _new_example(chosen, level, rng, split, groups, ids)
+        if example is None:
+            raise BadInputError(
+                f"found only {len(examples)} different {split} problems of `{task}` level {level}",
+                hint=f"ask for at most {len(examples)}, or for a higher level",
+            )
+        groups.add(example.group)
+        ids.add(example.id)
+        examples.append(example)
+    return examples
+
+
+def _new_example(
+    task: Task, level: int, rng: Random, split: Split, groups: set[str], ids: set[str]
+) -> Example | None:
+    """An example unlike the earlier ones, of a new group if that can be had; None when none is found."""
+    for attempt in range(TRIES_FOR_NEW_PROBLEM):
+        example = task.draw(level, rng, split)
+        is_new_group = example.group not in groups
+        if is_new_group or (attempt >= TRIES_FOR_NEW_GROUP and example.id not in ids):
+            return example
+    return None
+
+
+def write_trace(example: Example, form: Form, rng: Random) -> str:
+    """A right completion of the example, as models are trained to write it, without the end of turn.
+
+    Raises BadInputError when there is none in that form (a countdown that needs fractions).
+    """
+    return task_named(example.task).write(example, form, rng)
+
+
+def sample_text(
+    family: str, level: int, form: Form, rng: Random, split: Split = "train"
+) -> tuple[str, str]:
+    """A fresh statement and a right completion of it.
+
+    A training text shows no held-out problem, neither as its start nor, in `countdown` and `chain`, as a
+    state on the way. Raises UnknownNameError or BadInputError for arguments that cannot be served.
+    """
+    if form not in get_args(Form):
+        raise UnknownNameError("form", form, get_args(Form))
+    return _checked(family, level, split).sample_text(level, form, rng, split)
+
+
+def _checked(name: str, level: int, split: str) -> Task:
+    task = task_named(name)
+    if level not in task.levels:
+        raise BadInputError(
+            f"task `{name}` has no level {level}",
+            hint=f"use a level from {task.levels[0]} to {task.levels[-1]}",
+        )
+    if split not in get_args(Split):
+        raise UnknownNameError("split", split, get_args(Split))
+    return task
