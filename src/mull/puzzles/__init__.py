@@ -7,6 +7,7 @@ from mull.puzzles.chain import Chain
 from mull.puzzles.countdown import Countdown
 from mull.puzzles.derivation import DerivationError, derivation_expression
 from mull.puzzles.families import (
+    ANSWER_RULES,
     FAMILIES,
     family_named,
     puzzle_of,
@@ -18,6 +19,7 @@ from mull.puzzles.multiply import Multiply
 from mull.puzzles.puzzle import Puzzle, Ruling
 
 __all__ = [
+    "ANSWER_RULES",
     "FAMILIES",
     "Chain",
     "Countdown",

@@ -12,9 +12,9 @@ from mull.puzzles.puzzle import Ruling
 from mull.puzzles.reading import (
     NUMBER,
     NUMBER_LIST,
-    collapse,
     integer_key,
     listed,
+    match_statement,
     numbers_in,
     rule_on_integer,
     shown,
@@ -33,13 +33,15 @@ _PHRASINGS: Final = tuple(
     for pattern in (
         rf"(?:please )?(?:add|sum|what is the sum of|the sum of)(?: up)?(?: the)?(?: numbers)?:? "
         rf"(?P<numbers>{NUMBER_LIST}){_MODULUS_WORDS}",
-        rf"(?:what is |what's |compute |calculate )?\(?(?P<numbers>{_PLUS_LIST})\)?{_MODULUS_WORDS}",
+        rf"(?:what is |what's |compute |calculate )?"
+        rf"\(?(?P<numbers>{_PLUS_LIST})\)?{_MODULUS_WORDS}",
     )
 )
 _MAX_LINE_CHARS: Final = 120
 _RESIDUE: Final = r"[0-9]{1,2}"
 _LINE: Final = re.compile(
-    rf"({_RESIDUE}) ?\+ ?({_RESIDUE}) ?= ?({_RESIDUE})(?: left ({_RESIDUE}(?: {_RESIDUE}){{0,15}}))?"
+    rf"({_RESIDUE}) ?\+ ?({_RESIDUE}) ?= ?({_RESIDUE})"
+    rf"(?: left ({_RESIDUE}(?: {_RESIDUE}){{0,15}}))?"
 )
 
 
@@ -61,17 +63,14 @@ class Chain:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a statement; see `Puzzle.parse`."""
-        collapsed = collapse(text)
-        if collapsed is None:
-            return None
-        match = next(filter(None, (phrasing.fullmatch(collapsed) for phrasing in _PHRASINGS)), None)
+        match = match_statement(_PHRASINGS, text)
         if match is None:
             return None
         whole_number(match["modulus"], smallest=MODULUS, largest=MODULUS, what="the modulus")
         literals = numbers_in(match["numbers"])
         if not MIN_NUMBERS <= len(literals) <= MAX_NUMBERS:
             raise ProblemNotUnderstoodError(
-                f"a chain of {len(literals)} numbers is outside {MIN_NUMBERS} to {MAX_NUMBERS}",
+                f"a chain has {MIN_NUMBERS} to {MAX_NUMBERS} numbers; this has {len(literals)}",
                 hint=f"give {MIN_NUMBERS} to {MAX_NUMBERS} numbers",
             )
         return cls(
@@ -91,8 +90,8 @@ class Chain:
         try:
             left = _advance(self._left_after(done), "".join(step_lines(line)))
         except _IllegalLineError as error:
-            return Ruling(False, str(error))
-        return Ruling(True, f"left is {_listed_ascending(left)}")
+            return Ruling.reject(str(error))
+        return Ruling.accept(f"left is {_listed_ascending(left)}")
 
     def check_answer(self, text: str) -> Ruling:
         """Rule on the sum, with or without reasoning before it."""

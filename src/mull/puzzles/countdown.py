@@ -1,7 +1,7 @@
 """Countdown: combine every number once with + - * / to reach a target. Game of 24 is one case.
 
-Answers are derivations or expressions, and are ruled on with exact fractions: negative and fractional
-intermediate values are allowed.
+Answers are derivations or expressions, and are ruled on with exact fractions: negative and
+fractional intermediate values are allowed.
 """
 
 import re
@@ -28,8 +28,8 @@ from mull.puzzles.reading import (
     MAX_ANSWER_CHARS,
     NUMBER,
     NUMBER_LIST,
-    collapse,
     listed,
+    match_statement,
     numbers_in,
     split_completion,
     step_lines,
@@ -47,17 +47,17 @@ _WORDS: Final = r"[^0-9]{0,120}?"
 _PHRASINGS: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        # "use 4, 9, 10 and 13 once each with + - * / to make 24"
+        # as in "use 4, 9, 10 and 13 once each with the four operations to make 24"
         rf"(?:use|using|with|combine|take|given|from)\b[a-z :]{{0,40}}?(?P<numbers>{NUMBER_LIST})"
         rf"{_WORDS}\b{_REACH}s?\b[a-z ]{{0,30}}?(?P<target>{NUMBER})(?: {_WORDS})?",
-        # "make 24 from 4 9 10 13"
+        # as in "make 24 from 4 9 10 13"
         rf"(?:can you |please |how do i |how can i )?{_REACH} (?P<target>{NUMBER}) "
         rf"(?:from|using|with|out of|by using|by combining|given)\b[a-z :]{{0,40}}?"
         rf"(?P<numbers>{NUMBER_LIST}){_WORDS}",
-        # "4 9 10 13 -> 24"
+        # as in "4 9 10 13 -> 24"
         rf"(?:countdown:? |numbers:? )?(?P<numbers>{NUMBER_LIST})"
         rf" ?(?:->|=>|→|=|:|(?:to )?{_REACH}|target:?) ?(?P<target>{NUMBER})",
-        # "game of 24: 4 9 10 13"
+        # as in "game of 24: 4 9 10 13"
         rf"(?:play |solve |the )*(?:game of |game |make )?(?P<target>24)(?: game)?[: ]+"
         rf"(?:with |for |on )?(?P<numbers>{NUMBER_LIST})",
     )
@@ -92,16 +92,13 @@ class Countdown:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a statement; see `Puzzle.parse`."""
-        collapsed = collapse(text)
-        if collapsed is None:
-            return None
-        match = next(filter(None, (phrasing.fullmatch(collapsed) for phrasing in _PHRASINGS)), None)
+        match = match_statement(_PHRASINGS, text)
         if match is None:
             return None
         literals = numbers_in(match["numbers"])
         if not MIN_NUMBERS <= len(literals) <= MAX_NUMBERS:
             raise ProblemNotUnderstoodError(
-                f"a countdown with {len(literals)} numbers is outside {MIN_NUMBERS} to {MAX_NUMBERS}",
+                f"a countdown has {MIN_NUMBERS} to {MAX_NUMBERS} numbers; this has {len(literals)}",
                 hint=f"give {MIN_NUMBERS} to {MAX_NUMBERS} numbers",
             )
         numbers = (
@@ -121,23 +118,23 @@ class Countdown:
         try:
             after = Derivation.start(self.numbers).follow(step_lines("\n".join(done))).advance(line)
         except DerivationError as error:
-            return Ruling(False, str(error))
-        return Ruling(True, f"left is {after.state_key}")
+            return Ruling.reject(str(error))
+        return Ruling.accept(f"left is {after.state_key}")
 
     def check_answer(self, text: str) -> Ruling:
         """Rule on a derivation or an expression."""
         try:
             answer = self._read(text)
         except _UnreadableError as error:
-            return Ruling(False, str(error))
+            return Ruling.reject(str(error))
         value = evaluate(answer.expression)
         if value is None:
-            return Ruling(False, f"`{render(answer.expression)}` divides by zero")
+            return Ruling.reject(f"`{render(answer.expression)}` divides by zero")
         if answer.claim is not None and answer.claim != value:
-            return Ruling(False, f"the answer states {answer.claim}, but its value is {value}")
+            return Ruling.reject(f"the answer states {answer.claim}, but its value is {value}")
         if value != self.target:
-            return Ruling(False, f"`{render(answer.expression)}` is {value}, not {self.target}")
-        return Ruling(True, f"{render(answer.expression)} = {self.target}")
+            return Ruling.reject(f"`{render(answer.expression)}` is {value}, not {self.target}")
+        return Ruling.accept(f"{render(answer.expression)} = {self.target}")
 
     def state_key(self, done: Sequence[str]) -> str | None:
         """The numbers left, ascending; None after an illegal line."""
@@ -149,7 +146,8 @@ class Countdown:
     def answer_key(self, text: str) -> str | None:
         """The expression up to commutation and association, whatever its value.
 
-        An answer that breaks a rule is a class of its own wording: a vote counts it, nothing is filtered.
+        An answer that breaks a rule is a class of its own wording: a vote counts it, none is
+        filtered out.
         """
         try:
             return canonical(self._read(text).expression)

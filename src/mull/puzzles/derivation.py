@@ -1,8 +1,8 @@
 """Countdown derivations: lines such as `13 - 9 = 4 left 4 4 10`, replayed with exact fractions.
 
-A derivation spends two of the numbers at hand and puts their result back, until one number is left. Lines may
-be written closer together, with × ÷ − signs, with negative values and with fractions (`8/3`), and without the
-`left` part; whatever they state must be right.
+A derivation spends two of the numbers at hand and puts their result back, until one number is left.
+Lines may be written closer together, with typographic signs, with negative values and fractions
+(`8/3`), and without the `left` part; whatever they state must be right.
 """
 
 import re
@@ -77,7 +77,7 @@ class Derivation:
         return " ".join(map(str, self.remaining))
 
     def advance(self, text: str) -> Self:
-        """The derivation after one more line. Raises DerivationError when the line is not legal here."""
+        """The derivation after one more line. Raises DerivationError where that is not legal."""
         line = read_line(text)
         result = combine(line.operator, line.left, line.right)
         if result != line.result:
@@ -110,7 +110,7 @@ def _take(parts: tuple[Part, ...], value: Fraction) -> tuple[Part, tuple[Part, .
 
 
 def read_line(text: str) -> Line:
-    """What one line claims. Raises DerivationError when it is not of the form `a op b = c left …`."""
+    """What one line claims. Raises DerivationError for any other form."""
     if len(text) > MAX_LINE_CHARS:
         raise DerivationError(f"a line is longer than {MAX_LINE_CHARS} characters")
     match = _LINE.fullmatch(" ".join(plain_signs(text).split()))

@@ -1,7 +1,7 @@
 """Arithmetic expressions over whole numbers: a bounded parser, exact values, canonical forms.
 
-The parser knows `+ - * /`, parentheses, and the signs × ÷ · −. It never evaluates text: it builds a tree, and
-the tree is evaluated with exact fractions.
+The parser knows `+ - * /`, their typographic signs and parentheses. It never evaluates text: it
+builds a tree, and the tree is evaluated with exact fractions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ OPERATORS: Final[tuple[Operator, ...]] = ("+", "-", "*", "/")
 MAX_LEAVES: Final = 16
 MAX_DEPTH: Final = 24
 MAX_DIGITS: Final = 9
-_SIGNS: Final = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
+# Multiplication sign, middle dot, division sign, minus sign.
+_SIGNS: Final = str.maketrans({"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-"})
 _TOKEN: Final = re.compile(r"[0-9]+|[-+*/()]|\S")
 
 
@@ -46,7 +47,7 @@ Expression = Leaf | Operation
 
 
 def plain_signs(text: str) -> str:
-    """The text with × · ÷ − written as the four ASCII operators."""
+    """The text with typographic signs written as the four ASCII operators."""
     return text.translate(_SIGNS)
 
 
@@ -96,8 +97,8 @@ def _operand(expression: Expression) -> str:
 def canonical(expression: Expression) -> str:
     """A text equal for expressions that differ only by commutation and association.
 
-    Sums are flattened to added and subtracted terms, products to factors and divisors; each group is sorted.
-    Values are not compared: `2 * 12` and `4 * 6` stay different.
+    Sums are flattened to added and subtracted terms, products to factors and divisors; each group
+    is sorted. Values are not compared: `2 * 12` and `4 * 6` stay different.
     """
     if isinstance(expression, Leaf):
         return str(expression.value)
@@ -167,19 +168,19 @@ class _Parser:
         return expression
 
     def _atom(self, depth: int) -> Expression:
-        token = self._next()
-        if token == "(":
+        symbol = self._next()
+        if symbol == "(":
             return self._group(depth + 1)
-        if not token:
+        if not symbol:
             raise ExpressionError("the expression ends where a number should stand")
-        if not (token.isascii() and token.isdigit()):
-            raise ExpressionError(f"`{token}` stands where a number should")
+        if not (symbol.isascii() and symbol.isdigit()):
+            raise ExpressionError(f"`{symbol}` stands where a number should")
         self._num_leaves += 1
         if self._num_leaves > MAX_LEAVES:
             raise ExpressionError(f"there are more than {MAX_LEAVES} numbers")
-        if len(token) > MAX_DIGITS:
-            raise ExpressionError(f"`{token[:MAX_DIGITS]}...` has more than {MAX_DIGITS} digits")
-        return Leaf(int(token))
+        if len(symbol) > MAX_DIGITS:
+            raise ExpressionError(f"`{symbol[:MAX_DIGITS]}...` has more than {MAX_DIGITS} digits")
+        return Leaf(int(symbol))
 
     def _group(self, depth: int) -> Expression:
         if depth > MAX_DEPTH:

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from mull.core.answers import AnswerKey
 from mull.core.errors import ProblemNotUnderstoodError, UnknownNameError
-from mull.core.problem import Problem
+from mull.core.problem import AnswerKind, Problem
 from mull.puzzles.chain import Chain
 from mull.puzzles.countdown import Countdown
 from mull.puzzles.letters import Letters
 from mull.puzzles.multiply import Multiply
 from mull.puzzles.puzzle import Puzzle
-from mull.puzzles.reading import MAX_STATEMENT_CHARS, shown
+from mull.puzzles.reading import MAX_STATEMENT_CHARS, integer_key, shown, wording_key
 
 FAMILIES: Final[Mapping[str, type[Puzzle]]] = MappingProxyType(
     {
@@ -21,6 +22,23 @@ FAMILIES: Final[Mapping[str, type[Puzzle]]] = MappingProxyType(
         "letters": Letters,
     }
 )
+
+
+def puzzle_key(problem: Problem, text: str) -> str | None:
+    """The equality class of an answer by the rules of the problem's family, as `AnswerKey`."""
+    puzzle = puzzle_of(problem)
+    return wording_key(text) if puzzle is None else puzzle.answer_key(text)
+
+
+def number_key(problem: Problem, text: str) -> str | None:  # noqa: ARG001  (the seam's signature)
+    """The equality class of an integer answer to any problem, as `AnswerKey`."""
+    return integer_key(text)
+
+
+ANSWER_RULES: Final[Mapping[AnswerKind, AnswerKey]] = MappingProxyType(
+    {AnswerKind.COUNTDOWN: puzzle_key, AnswerKind.INTEGER: number_key}
+)
+"""What to build `AnswerKeys` from."""
 
 
 def family_named(name: str) -> type[Puzzle]:
@@ -34,8 +52,8 @@ def family_named(name: str) -> type[Puzzle]:
 def recognise(text: str) -> Puzzle:
     """Read a problem in free words.
 
-    Raises ProblemNotUnderstoodError, which names what is out of bounds or, where nothing fits, the kinds of
-    problem that are known, with an example of each.
+    Raises ProblemNotUnderstoodError, which names what is out of bounds or, where nothing fits, the
+    kinds of problem that are known, with an example of each.
     """
     if len(text) > MAX_STATEMENT_CHARS:
         raise ProblemNotUnderstoodError(

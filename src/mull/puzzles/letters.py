@@ -9,8 +9,8 @@ from mull.core.errors import ProblemNotUnderstoodError
 from mull.core.problem import AnswerKind
 from mull.puzzles.puzzle import Ruling
 from mull.puzzles.reading import (
-    collapse,
     integer_key,
+    match_statement,
     rule_on_integer,
     shown,
     step_lines,
@@ -26,8 +26,8 @@ _PHRASINGS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"how many times (?:does|do|is)(?: the)?(?: letter)? {_LETTER} {_INSIDE} {_WORD}",
-        rf"how many(?: letter)? {_LETTER}(?:['’]?s)? {_INSIDE} {_WORD}",
-        rf"count (?:the )?(?:letter )?{_LETTER}(?:['’]?s)? {_INSIDE} {_WORD}",
+        rf"how many(?: letter)? {_LETTER}(?:['\u2019]?s)? {_INSIDE} {_WORD}",
+        rf"count (?:the )?(?:letter )?{_LETTER}(?:['\u2019]?s)? {_INSIDE} {_WORD}",
     )
 )
 _LINE: Final = re.compile(r"([a-z]) ?([0-9]{1,2})")
@@ -47,16 +47,13 @@ class Letters:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a statement; see `Puzzle.parse`."""
-        collapsed = collapse(text)
-        if collapsed is None:
-            return None
-        match = next(filter(None, (phrasing.fullmatch(collapsed) for phrasing in _PHRASINGS)), None)
+        match = match_statement(_PHRASINGS, text)
         if match is None:
             return None
         word = match["word"]
         if not re.fullmatch(rf"[a-z]{{{MIN_LETTERS},{MAX_LETTERS}}}", word):
             raise ProblemNotUnderstoodError(
-                f"the word `{shown(word)}` is not {MIN_LETTERS} to {MAX_LETTERS} letters from a to z",
+                f"`{shown(word)}` is no word of {MIN_LETTERS} to {MAX_LETTERS} letters from a to z",
                 hint=f"give one word of {MIN_LETTERS} to {MAX_LETTERS} letters",
             )
         return cls(match["letter"], word)
@@ -73,7 +70,7 @@ class Letters:
             ruling = self._rule(position, text)
             if not ruling.accepted:
                 return ruling
-        return Ruling(True, f"letter {len(lines)} of {len(self.word)}")
+        return Ruling.accept(f"letter {len(lines)} of {len(self.word)}")
 
     def check_answer(self, text: str) -> Ruling:
         """Rule on the count, with or without reasoning before it."""
@@ -93,10 +90,10 @@ class Letters:
     def _rule(self, position: int, text: str) -> Ruling:
         match = _LINE.fullmatch(text)
         if match is None or position >= len(self.word):
-            return Ruling(False, f"`{shown(text)}` is not a letter of the word with a count")
+            return Ruling.reject(f"`{shown(text)}` is not a letter of the word with a count")
         if match[1] != self.word[position]:
-            return Ruling(False, f"`{shown(text)}` should be about `{self.word[position]}`")
+            return Ruling.reject(f"`{shown(text)}` should be about `{self.word[position]}`")
         count = self.word.count(self.letter, 0, position + 1)
         if int(match[2]) != count:
-            return Ruling(False, f"`{shown(text)}` should count {count}")
-        return Ruling(True, "the line is right")
+            return Ruling.reject(f"`{shown(text)}` should count {count}")
+        return Ruling.accept("the line is right")

@@ -9,9 +9,9 @@ from mull.core.problem import AnswerKind
 from mull.puzzles.puzzle import Ruling
 from mull.puzzles.reading import (
     NUMBER,
-    collapse,
     integer_key,
     joined_integer,
+    match_statement,
     rule_on_integer,
     shown,
     step_lines,
@@ -25,7 +25,7 @@ _PHRASINGS: Final = tuple(
     for pattern in (
         rf"(?:please )?multiply ({NUMBER}) (?:by|and|with|times) ({NUMBER})",
         rf"(?:what is|what's|compute|calculate|how much is|the product of)?:? ?"
-        rf"({NUMBER}) ?(?:\*|x|×|times|multiplied by) ?({NUMBER})(?: ?= ?)?",
+        rf"({NUMBER}) ?(?:\*|x|\u00d7|times|multiplied by) ?({NUMBER})(?: ?= ?)?",
         rf"(?:what is |what's |compute |calculate )?(?:the )?product of ({NUMBER}) and ({NUMBER})",
     )
 )
@@ -57,10 +57,7 @@ class Multiply:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a statement; see `Puzzle.parse`."""
-        collapsed = collapse(text)
-        if collapsed is None:
-            return None
-        match = next(filter(None, (phrasing.fullmatch(collapsed) for phrasing in _PHRASINGS)), None)
+        match = match_statement(_PHRASINGS, text)
         if match is None:
             return None
         left, right = (
@@ -80,11 +77,11 @@ class Multiply:
         scheme = self._scheme()
         for index, text in enumerate((*earlier, "".join(step_lines(line)))):
             if index >= len(scheme):
-                return Ruling(False, f"`{shown(text)}` follows the last line of the scheme")
+                return Ruling.reject(f"`{shown(text)}` follows the last line of the scheme")
             ruling = _rule(text, scheme[index])
             if not ruling.accepted:
                 return ruling
-        return Ruling(True, f"line {len(earlier) + 1} of {len(scheme)}")
+        return Ruling.accept(f"line {len(earlier) + 1} of {len(scheme)}")
 
     def check_answer(self, text: str) -> Ruling:
         """Rule on the product, with or without reasoning before it."""
@@ -120,16 +117,11 @@ class Multiply:
 def _rule(text: str, row: _Row) -> Ruling:
     match = _LINE.fullmatch(" ".join(text.split())) if len(text) <= _MAX_LINE_CHARS else None
     if match is None:
-        return Ruling(False, f"`{shown(text)}` is not a line of long multiplication")
+        return Ruling.reject(f"`{shown(text)}` is not a line of long multiplication")
     left, operator, right, result = match.groups()
-    if (joined_integer(left), operator, joined_integer(right)) != (
-        row.left,
-        row.operator,
-        row.right,
-    ):
-        return Ruling(
-            False, f"`{shown(text)}` should be about {row.left} {row.operator} {row.right}"
-        )
+    if (joined_integer(left), operator, joined_integer(right)) != row[:3]:
+        expected = f"{row.left} {row.operator} {row.right}"
+        return Ruling.reject(f"`{shown(text)}` should be about {expected}")
     if (None if result is None else joined_integer(result)) != row.result:
-        return Ruling(False, f"`{shown(text)}` is false arithmetic")
-    return Ruling(True, "the line is right")
+        return Ruling.reject(f"`{shown(text)}` is false arithmetic")
+    return Ruling.accept("the line is right")

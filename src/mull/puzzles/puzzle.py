@@ -1,7 +1,8 @@
 """What every puzzle family offers, and the ruling its rules give.
 
-A family is a frozen value that was read from a statement. It can say whether a step or an answer obeys the
-rules of that statement. It does not generate problems, search for answers or hold a reference.
+A family is a frozen value that was read from a statement. It can say whether a step or an answer
+obeys the rules of that statement. It does not generate problems, search for answers or hold a
+reference.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,22 @@ class Ruling:
     reason: str
     """One sentence for people; names the offending text when `accepted` is false."""
 
+    @classmethod
+    def accept(cls, reason: str) -> Self:
+        """The rules are kept."""
+        return cls(accepted=True, reason=reason)
+
+    @classmethod
+    def reject(cls, reason: str) -> Self:
+        """A rule is broken."""
+        return cls(accepted=False, reason=reason)
+
 
 class Puzzle(Protocol):
     """One problem of a family, read from its statement.
 
-    Lines are the steps of a completion, without their newline. Text from a model is hostile: no method
-    raises on any text, and each runs in time bounded by `reading.MAX_ANSWER_CHARS`.
+    Lines are the steps of a completion, with or without their newline. Text from a model is
+    hostile: only `parse` raises, and every method works in bounded time on any text.
     """
 
     name: ClassVar[str]
@@ -56,7 +67,7 @@ class Puzzle(Protocol):
         ...
 
     def state_key(self, done: Sequence[str]) -> str | None:
-        """A text that is equal for partial derivations with equal futures; None after an illegal line."""
+        """A text equal for partial derivations with equal futures; None after an illegal line."""
         ...
 
     def answer_key(self, text: str) -> str | None:

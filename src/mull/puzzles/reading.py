@@ -1,10 +1,11 @@
 """Bounded reading of statements and of completions written by people and models.
 
-Only ASCII digits count as digits, every length is bounded before any other work is done, and nothing here
-evaluates text.
+Only ASCII digits count as digits, every length is bounded before any other work is done, and
+nothing here evaluates text.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from mull.core.errors import ProblemNotUnderstoodError
@@ -18,10 +19,10 @@ MAX_ANSWER_CHARS: Final = 2_000
 MAX_INTEGER_DIGITS: Final = 18
 
 NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?"
-"""A number as people write it in a statement; `whole_number` says what is wrong with it."""
+"""A number as people write it; `whole_number` says what is wrong with it."""
 _SEPARATOR: Final = r"(?: ?[,;] ?(?:and )?| and | )"
 NUMBER_LIST: Final = rf"{NUMBER}(?:{_SEPARATOR}{NUMBER}){{1,63}}"
-"""Numbers separated by commas, blanks or "and", in text that `collapse` made."""
+"""Numbers separated by commas, blanks or "and"."""
 
 _NUMBER = re.compile(NUMBER)
 _DIGIT_GROUPS = re.compile(r"[0-9]+(?:[ ,][0-9]+)*")
@@ -36,11 +37,16 @@ class Completion(NamedTuple):
     """The text after the reasoning; None while the reasoning has not ended."""
 
 
-def collapse(text: str) -> str | None:
-    """Lower case with single blanks and no closing punctuation; None when too long for a statement."""
+def match_statement(phrasings: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    """The first phrasing that is the whole statement, in any case and spacing.
+
+    Phrasings see lower case, single blanks and no closing punctuation. A text that is too long for
+    a statement matches none.
+    """
     if len(text) > MAX_STATEMENT_CHARS:
         return None
-    return " ".join(text.lower().split()).strip(" .?!")
+    collapsed = " ".join(text.lower().split()).strip(" .?!")
+    return next(filter(None, (phrasing.fullmatch(collapsed) for phrasing in phrasings)), None)
 
 
 def numbers_in(text: str) -> list[str]:
@@ -87,7 +93,7 @@ def step_lines(text: str) -> tuple[str, ...]:
 
 
 def joined_integer(text: str) -> int | None:
-    """The non-negative integer written in the text, digits together or apart; None for anything else."""
+    """The non-negative integer that the text is, digits together or apart; else None."""
     digits = text.strip()
     if len(digits) > 4 * MAX_INTEGER_DIGITS or not _DIGIT_GROUPS.fullmatch(digits):
         return None
@@ -98,23 +104,23 @@ def joined_integer(text: str) -> int | None:
 def rule_on_integer(text: str, value: int) -> Ruling:
     """Rule on a completion, or an answer alone, that should state `value`."""
     if len(text) > MAX_ANSWER_CHARS:
-        return Ruling(False, f"the answer is longer than {MAX_ANSWER_CHARS} characters")
+        return Ruling.reject(f"the answer is longer than {MAX_ANSWER_CHARS} characters")
     answer = split_completion(text).answer
     if answer is None:
-        return Ruling(False, "the reasoning has not ended in an answer")
+        return Ruling.reject("the reasoning has not ended in an answer")
     claimed = joined_integer(answer)
     if claimed is None:
-        return Ruling(False, f"`{shown(answer)}` is not an integer")
+        return Ruling.reject(f"`{shown(answer)}` is not an integer")
     if claimed != value:
-        return Ruling(False, f"`{claimed}` is wrong")
-    return Ruling(True, f"the answer is {value}")
+        return Ruling.reject(f"`{claimed}` is wrong")
+    return Ruling.accept(f"the answer is {value}")
 
 
 def integer_key(text: str) -> str | None:
     """The equality class of an answer that should be an integer.
 
-    An answer that is no integer is a class of its own wording, so that a vote counts it and no rule is
-    applied by stealth. None when there is no answer.
+    An answer that is no integer is a class of its own wording, so that a vote counts it and no rule
+    is applied by stealth. None when there is no answer.
     """
     answer = text if len(text) > MAX_ANSWER_CHARS else split_completion(text).answer
     if answer is None:

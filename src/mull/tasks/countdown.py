@@ -28,9 +28,9 @@ def draw(level: int, rng: Random, split: Split) -> Example:
 
 
 def draw_walk(level: int, rng: Random, split: Split) -> tuple[tuple[int, ...], list[Move]]:
-    """Numbers of the split and a walk from them that ends between the least and the greatest target.
+    """Numbers of the split and a walk from them to a value from 10 to 100.
 
-    Evaluation starts are held out; training starts are not, nor is any state that the walk passes through.
+    Evaluation starts are held out; training starts are not, nor is any state on the way.
     """
     while True:
         numbers = tuple(sorted(1 + int(rng.random() * MAX_NUMBER) for _ in range(level)))
@@ -62,7 +62,7 @@ def write(example: Example, form: Form, rng: Random) -> str:
 
 
 def winning_walk(puzzle: Countdown, rng: Random) -> list[Move]:
-    """A walk to the target, each move drawn uniformly from those after which it can still be reached.
+    """A walk to the target, each move uniform over those after which it can still be reached.
 
     Raises BadInputError when the target cannot be reached in whole numbers from 0 to 999.
     """

@@ -1,9 +1,10 @@
 """Exact answers to "can the target still be reached?" for countdown states, in two arithmetics.
 
-A state is a multiset of numbers at hand. Every derivation is an expression tree over the numbers, so a target
-is reachable from a state exactly when some split of the state into two parts has a value on each side that one
-operation joins to the target. Small states keep a table of all their values; for larger ones the values of the
-smaller part are taken from its table and the value that the other part must have is searched for.
+A state is a multiset of numbers at hand. Every derivation is an expression tree over the numbers,
+so a target is reachable from a state exactly when some split of the state into two parts has a value
+on each side that one operation joins to the target. Small states keep a table of all their values;
+for larger ones the values of the smaller part are taken from its table, and the value that the other
+part must have is searched for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from mull.tasks.walk import MAX_VALUE
 TABLE_SIZE: Final = 4
 """States of up to this size keep a table of all their values in exact arithmetic."""
 MAX_TABLES: Final = 4_096
-"""Tables kept before the memory is emptied; a table of four numbers holds some thousands of values."""
+"""Tables kept before the memory is emptied; one of four numbers holds some thousand values."""
 MAX_ANSWERS: Final = 1_000_000
 
 Ratio = tuple[int, int]
@@ -86,8 +87,8 @@ def whole_results(left: Ratio, right: Ratio) -> Iterator[Ratio]:
 def joins(known: Ratio, target: Ratio) -> Iterator[tuple[Operator, bool, Ratio]]:
     """Every operation that makes the target of `known` and one other value.
 
-    Yields the operator, whether `known` stands on the left, and the other value. Zero times or over anything is
-    left to the caller.
+    Yields the operator, whether `known` stands on the left, and the other value. Zero times or over
+    anything is left to the caller.
     """
     (a, b), (t, u) = known, target
     cross, other, below = t * b, a * u, u * b
@@ -106,7 +107,7 @@ def _cuts(size: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
     """Every way to cut positions in two parts, the smaller part first, each way once."""
     positions = range(size)
     halves = [part for count in range(1, size // 2 + 1) for part in combinations(positions, count)]
-    # Where both parts have half of the positions, each way would come twice: keep the one with the first.
+    # Where both parts have half of the positions, each way would come twice.
     kept = (part for part in halves if 2 * len(part) < size or 0 in part)
     return tuple((part, tuple(i for i in positions if i not in part)) for part in kept)
 
@@ -121,7 +122,7 @@ def splits(state: RatioState) -> set[tuple[RatioState, RatioState]]:
 
 @dataclass(slots=True)
 class CountdownSolver:
-    """Answers for one arithmetic; remembers what it has worked out. Whoever makes it owns its memory."""
+    """Answers for one arithmetic, with a memory of what was worked out that its maker owns."""
 
     arithmetic: Arithmetic = Arithmetic.EXACT
     _tables: dict[RatioState, frozenset[Ratio]] = field(
@@ -134,7 +135,8 @@ class CountdownSolver:
     def reachable(self, numbers: Sequence[int | Fraction], target: int | Fraction) -> bool:
         """Whether the numbers, each used once, can make the target; one number must equal it.
 
-        In whole arithmetic a number outside 0 to 999 can reach nothing. Raises ValueError without numbers.
+        In whole arithmetic a number outside 0 to 999 can reach nothing. Raises ValueError when
+        there are no numbers.
         """
         if not numbers:
             raise ValueError("reachable() needs at least one number")
@@ -142,7 +144,7 @@ class CountdownSolver:
         return self._reachable(_state(numbers), _pair(target))
 
     def solutions(self, numbers: Sequence[int], target: int) -> Iterator[str]:
-        """Every solution as an expression, once up to commutation and association, in no promised order."""
+        """Every solution as an expression, once up to commutation and association."""
         seen = set[str]()
         self._forget_if_full()
         for tree in self._trees(_state(numbers), _pair(target)):
@@ -160,8 +162,8 @@ class CountdownSolver:
     ) -> dict[tuple[Fraction, ...], bool]:
         """For the start and every state that play can reach: whether the target can still be reached.
 
-        States are ascending. Four numbers have thousands of states, five hundreds of thousands, six far too
-        many: ask `reachable` for the states that occur.
+        States are ascending. Four numbers have some thousand, five some hundred thousand,
+        six far too many: ask `reachable` for the states that occur.
         """
         goal, labels = _pair(target), dict[RatioState, bool]()
         waiting = [_state(numbers)]
@@ -172,11 +174,12 @@ class CountdownSolver:
                 labels[state] = self._reachable(state, goal)
                 waiting.extend(self._successors(state))
         return {
-            tuple(sorted(Fraction(*value) for value in state)): labels[state] for state in labels
+            tuple(sorted(Fraction(*value) for value in state)): label
+            for state, label in labels.items()
         }
 
     def label_lines(self, numbers: Sequence[int], target: int, lines: Sequence[str]) -> list[bool]:
-        """For each line of a derivation: whether it is legal and the target can still be reached after it."""
+        """For each line of a derivation: is it legal, and can the target still be reached?"""
         derivation, labels = Derivation.start(numbers), list[bool]()
         for line in lines:
             try:
@@ -271,7 +274,7 @@ class CountdownSolver:
     def _all_joins(
         self, large: RatioState, known: Ratio, target: Ratio
     ) -> Iterator[tuple[Operator, bool, Ratio]]:
-        """The joins, and where both are zero the products and quotients with every value of the large part."""
+        """The joins, and the products and quotients of zero that `joins` leaves out."""
         yield from joins(known, target)
         if not known[0] and not target[0]:
             for other in sorted(self._values(large)):

@@ -1,6 +1,7 @@
 """A problem with its reference answer, and how an answer is graded against it.
 
-Examples and graders are for evaluation and training only: nothing that runs at test time may import them.
+Examples and graders are for evaluation and training only: nothing that runs at test time may import
+them.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ class Example:
 
     problem: Problem
     reference: str
-    """What a right answer comes to, as a plain number: the target, the product, the sum, the count."""
+    """What a right answer comes to, as a plain number: target, product, sum or count."""
     task: str
     level: int
     split: Split
     group: str
-    """What the split is decided by (the numbers, the word): examples of one group are no independent sample."""
+    """What decides the split (the numbers, the word): one group is one independent unit."""
 
     @property
     def id(self) -> str:
@@ -37,7 +38,7 @@ class Grader(Protocol):
     """Says whether a completion is right. It sees the reference; a verifier never does."""
 
     def grade(self, example: Example, completion: str) -> bool:
-        """Whether the completion, or the answer alone, is right; False for text that cannot be read."""
+        """Whether the completion, or the answer alone, is right; False for unreadable text."""
         ...
 
 

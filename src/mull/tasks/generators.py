@@ -1,7 +1,7 @@
 """The generated tasks by name: evaluation examples, and text to train on."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
 from typing import Final, get_args
@@ -52,42 +52,47 @@ def task_named(name: str) -> Task:
 
 
 def generate(task: str, level: int, count: int, seed: int, split: Split = "train") -> list[Example]:
-    """`count` different examples, the same for the same arguments; a longer list starts with a shorter one.
+    """`count` different examples: the same list for the same seed, and the start of a longer one.
 
-    Examples of one list differ in their group (numbers, word) as long as new groups are found. Raises
-    UnknownNameError or BadInputError for a task, level, split or count that cannot be served.
+    Examples of one list differ in their group (numbers, word) as long as new groups are found.
+    Raises UnknownNameError or BadInputError for a task, level, split or count that cannot be had.
     """
     chosen = _checked(task, level, split)
     rng = Random(derive_seed(seed, "generate", task, level, split))
     examples = list[Example]()
-    groups, ids = set[str](), set[str]()
+    drawn = _Drawn()
     while len(examples) < count:
-        example = _new_example(chosen, level, rng, split, groups, ids)
+        candidates = (chosen.draw(level, rng, split) for _ in range(TRIES_FOR_NEW_PROBLEM))
+        example = drawn.first_new(candidates)
         if example is None:
             raise BadInputError(
                 f"found only {len(examples)} different {split} problems of `{task}` level {level}",
                 hint=f"ask for at most {len(examples)}, or for a higher level",
             )
-        groups.add(example.group)
-        ids.add(example.id)
         examples.append(example)
     return examples
 
 
-def _new_example(
-    task: Task, level: int, rng: Random, split: Split, groups: set[str], ids: set[str]
-) -> Example | None:
-    """An example unlike the earlier ones, of a new group if that can be had; None when none is found."""
-    for attempt in range(TRIES_FOR_NEW_PROBLEM):
-        example = task.draw(level, rng, split)
-        is_new_group = example.group not in groups
-        if is_new_group or (attempt >= TRIES_FOR_NEW_GROUP and example.id not in ids):
-            return example
-    return None
+@dataclass(slots=True)
+class _Drawn:
+    """What one list of examples already holds; owned by the call that makes the list."""
+
+    groups: set[str] = field(default_factory=set[str])
+    ids: set[str] = field(default_factory=set[str])
+
+    def first_new(self, candidates: Iterable[Example]) -> Example | None:
+        """The first of a new group or, after many tries, of a new problem; None without one."""
+        for attempt, example in enumerate(candidates):
+            is_new_problem = example.id not in self.ids and attempt >= TRIES_FOR_NEW_GROUP
+            if example.group not in self.groups or is_new_problem:
+                self.groups.add(example.group)
+                self.ids.add(example.id)
+                return example
+        return None
 
 
 def write_trace(example: Example, form: Form, rng: Random) -> str:
-    """A right completion of the example, as models are trained to write it, without the end of turn.
+    """A right completion of the example as models are to write it, without the end of turn.
 
     Raises BadInputError when there is none in that form (a countdown that needs fractions).
     """
@@ -99,8 +104,8 @@ def sample_text(
 ) -> tuple[str, str]:
     """A fresh statement and a right completion of it.
 
-    A training text shows no held-out problem, neither as its start nor, in `countdown` and `chain`, as a
-    state on the way. Raises UnknownNameError or BadInputError for arguments that cannot be served.
+    A training text shows no held-out problem, neither as its start nor, in `countdown` and `chain`,
+    as a state on the way. Raises UnknownNameError or BadInputError for what cannot be had.
     """
     if form not in get_args(Form):
         raise UnknownNameError("form", form, get_args(Form))

@@ -13,8 +13,19 @@ LENGTHS: Final = {1: (4, 7), 2: (8, 12)}
 LEVELS: Final = range(1, 3)
 ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz"
 ONSETS: Final = (
-    *"bcdfghjklmnprstvwz", "bl", "br", "ch", "cr", "dr", "fl", "gr", "pl", "sh", "st", "str", "th", "tr"
-)  # fmt: skip
+    *"bcdfghjklmnprstvwz",
+    "bl",
+    "br",
+    "ch",
+    "cr",
+    "dr",
+    "fl",
+    "gr",
+    "pl",
+    "sh",
+    "st",
+    "tr",
+)
 VOWELS: Final = (*"aeiou", *"aeiou", "y", "ai", "ea", "ee", "oo", "ou")
 CODAS: Final = (*[""] * 8, *"nrstlmk", "ll", "ss", "nd", "rr", "tt", "ck", "wx", "q")
 SYLLABLE_SHARE: Final = 0.6

@@ -1,6 +1,7 @@
-"""Which problems are kept out of training: one rule for every family, a hash of the problem's numbers.
+"""Which problems are kept out of training: for every family a hash of the problem's numbers.
 
-The hash is a few integer operations that fit in 64 bits, so that training code can repeat it on tensors.
+The hash is a few integer operations that fit in 64 bits, so that training code can repeat it on
+tensors.
 """
 
 from collections.abc import Iterable, Sequence

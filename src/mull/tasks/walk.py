@@ -23,7 +23,7 @@ class Move(NamedTuple):
 
 
 def whole_result(left: int, operator: Operator, right: int) -> int | None:
-    """The result where it is a whole number from 0 to 999, else None. Needs `left >= right >= 0`."""
+    """The result where it is whole and from 0 to 999, else None. Needs `left >= right >= 0`."""
     if operator == "+":
         result = left + right
     elif operator == "-":
