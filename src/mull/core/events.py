@@ -15,7 +15,7 @@ from mull.core.errors import JournalCorruptError
 from mull.core.expansion import Expansion, Failed, Grown, NodeId, ScoreRequest
 from mull.core.problem import Problem
 from mull.core.score import Score
-from mull.core.spec import SolveSpec
+from mull.core.spec import SolveSpec, Spec
 from mull.core.usage import Budget, Limit, Usage
 
 TRACE_VERSION: Final = 1
@@ -76,6 +76,8 @@ class WaveAsked:
 
     wave: int
     """From 0."""
+    strategy: Spec
+    """Who asked."""
     grow: tuple[Expansion, ...] = ()
     score: tuple[ScoreRequest, ...] = ()
     drop: tuple[NodeId, ...] = ()

@@ -172,10 +172,10 @@ class Ledger:
         return [axis for axis in Limit if self.budget.cap(axis) is not None]
 
     def _short_of(self, worst: Usage) -> Limit | None:
-        """The first axis on which the worst case passes the cap, or on which nothing is left."""
+        """The first axis on which the worst case passes the cap."""
         for axis in self._limited():
             left = (self.budget.cap(axis) or 0) - amount(self.spent, axis) - self._reserved[axis]
-            if amount(worst, axis) > left or (left <= 0 and axis is Limit.SECONDS):
+            if amount(worst, axis) > left:
                 return axis
         return None
 

@@ -47,6 +47,11 @@ class Score:
         if not 0.0 <= self.value <= 1.0:
             raise ValueError(f"score value is {self.value}; it must lie in [0, 1]")
 
+    @property
+    def is_opinion(self) -> bool:
+        """Whether the verifier could say anything at all (`unknown` makes scores that do not)."""
+        return self.verdict is not Verdict.UNKNOWN or self.uncertainty < 0.5
+
     @classmethod
     def unknown(cls, source: Source, reason: str, usage: Usage | None = None) -> Self:
         """A verifier's way to say that it has no opinion."""

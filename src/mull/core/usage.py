@@ -25,11 +25,11 @@ class Usage:
     discarded_tokens: int = 0
     """Generated and thrown away: steps cut short by a cancel, rejected drafts."""
     calls: int = 0
-    """Branches a policy was asked to grow."""
+    """Branches a policy was asked to grow; counted by the solver, not by policies."""
     flops: float = 0.0
     kv_byte_seconds: float = 0.0
     seconds: float = 0.0
-    """Wall-clock time of the solve."""
+    """Wall-clock time of the solve; charged by the solver, not by policies and verifiers."""
     money_usd: float = 0.0
 
     @property

@@ -1,0 +1,1 @@
+"""What grows branches. Import the module of the policy you want; some need an extra."""

@@ -1,0 +1,40 @@
+"""Best-of-N: draw n answers, give the one a verifier values most."""
+
+from dataclasses import dataclass, replace
+
+from mull.core.answers import AnswerKey, text_key
+from mull.core.expansion import Sampling
+from mull.core.protocols import Ask, Candidate
+from mull.core.tree import SearchTree
+from mull.core.usage import Headroom
+from mull.search.attempts import Attempt, check_count, unscored, whole_answer
+from mull.search.selection import by_score_or_votes
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfN:
+    """All n answers are drawn in one wave and then scored.
+
+    Without a verifier, or with one that has no opinion of this problem, it is a majority vote and
+    says so in the notes. An attempt that fails counts as one of the n.
+    """
+
+    n: int = 16
+    attempt: Attempt = Attempt()
+    sampling: Sampling = Sampling()
+    verifier: str | None = None
+    answer_key: AnswerKey = text_key
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+
+    def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
+        """What is missing of the n answers; then scores."""
+        expansion = whole_answer(tree, self.attempt, self.sampling)
+        missing = self.n - tree.next_sample(expansion)
+        grow = (replace(expansion, count=missing),) if missing > 0 else ()
+        return Ask(grow, unscored(tree, self.verifier))
+
+    def select(self, tree: SearchTree) -> Candidate | None:
+        """The best-scored answer that was not rejected, else the majority's."""
+        return by_score_or_votes(tree, self.verifier, self.answer_key)

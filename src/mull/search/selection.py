@@ -1,0 +1,89 @@
+"""Which finished answer to give: votes and scores, shared by all strategies.
+
+Ties always go to what comes first in canonical order, so that the order of arrival decides nothing.
+"""
+
+from dataclasses import dataclass, replace
+
+from mull.core.answers import AnswerKey
+from mull.core.expansion import NodeId
+from mull.core.protocols import Candidate
+from mull.core.score import Score, Verdict
+from mull.core.tree import SearchTree
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerClass:
+    """Finished answers that are the same answer."""
+
+    key: str
+    node_ids: tuple[NodeId, ...]
+    """In canonical order; never empty."""
+
+
+def answer_classes(tree: SearchTree, answer_key: AnswerKey) -> tuple[AnswerClass, ...]:
+    """The distinct answers, in the order in which each was first reached.
+
+    A finished trajectory without a recognisable answer belongs to no class.
+    """
+    classes = dict[str, list[NodeId]]()
+    for node in tree.finished():
+        key = answer_key(tree.problem, tree.trajectory(node.id).answer_text)
+        if key is not None:
+            classes.setdefault(key, []).append(node.id)
+    return tuple(AnswerClass(key, tuple(node_ids)) for key, node_ids in classes.items())
+
+
+def by_votes(tree: SearchTree, answer_key: AnswerKey) -> Candidate | None:
+    """The answer most trajectories reach; of equals, the one reached first in canonical order."""
+    classes = answer_classes(tree, answer_key)
+    if not classes:
+        return None
+    winner = max(classes, key=lambda each: len(each.node_ids))  # max keeps the first of equals
+    num_votes = sum(len(each.node_ids) for each in classes)
+    first = winner.node_ids[0]
+    return Candidate(
+        first,
+        tree.trajectory(first).answer_text,
+        notes=(f"{len(winner.node_ids)} of {num_votes} votes",),
+    )
+
+
+def by_score(tree: SearchTree, verifier: str) -> Candidate | None:
+    """The finished answer the verifier values most; None where it has no opinion of any.
+
+    A rejected answer is never given: if all are rejected, the candidate holds the best of them as a
+    trajectory to look at and no answer. The confidence is the score where the verifier is sure.
+    """
+    scored = [
+        (node.id, score)
+        for node in tree.finished()
+        if (score := tree.score(node.id, verifier)) is not None and score.is_opinion
+    ]
+    if not scored:
+        return None
+    node_id, score = max(scored, key=lambda each: _rank(each[1]))
+    if score.verdict is Verdict.REJECT:
+        note = f"all {len(scored)} answers were rejected by `{score.source}`: {score.reason}"
+        return Candidate(node_id, None, 0.0, (note.removesuffix(": "),))
+    confidence = score.value if score.verdict is Verdict.ACCEPT else None
+    return Candidate(node_id, tree.trajectory(node_id).answer_text, confidence)
+
+
+def by_score_or_votes(
+    tree: SearchTree, verifier: str | None, answer_key: AnswerKey
+) -> Candidate | None:
+    """The best-scored answer; a majority vote, and a note that says so, where nobody can score."""
+    best = by_score(tree, verifier) if verifier else None
+    if best is not None:
+        return best
+    voted = by_votes(tree, answer_key)
+    if voted is None:
+        return None
+    why = f"`{verifier}` has no opinion" if verifier else "no verifier"
+    return replace(voted, notes=(f"{why}: majority vote", *voted.notes))
+
+
+def _rank(score: Score) -> tuple[int, float]:
+    order = {Verdict.REJECT: 0, Verdict.UNKNOWN: 1, Verdict.ACCEPT: 2}
+    return order[score.verdict], score.value

@@ -1,0 +1,38 @@
+"""Self-consistency: draw n answers, give the one most of them agree on."""
+
+from dataclasses import dataclass, replace
+
+from mull.core.answers import AnswerKey, text_key
+from mull.core.expansion import Sampling
+from mull.core.protocols import Ask, Candidate
+from mull.core.tree import SearchTree
+from mull.core.usage import Headroom
+from mull.search.attempts import Attempt, check_count, whole_answer
+from mull.search.selection import by_votes
+
+
+@dataclass(frozen=True, slots=True)
+class SelfConsistency:
+    """argmax_a sum_i 1[a_i = a] over n sampled answers (Wang et al. 2022, unweighted sum).
+
+    a_i = a means that `answer_key` names the same equality class. Of answers with equally many
+    votes, the one reached first in canonical order wins. Unfinished and unreadable answers abstain.
+    """
+
+    n: int = 16
+    attempt: Attempt = Attempt()
+    sampling: Sampling = Sampling()
+    answer_key: AnswerKey = text_key
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n)
+
+    def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
+        """What is missing of the n answers."""
+        expansion = whole_answer(tree, self.attempt, self.sampling)
+        missing = self.n - tree.next_sample(expansion)
+        return Ask((replace(expansion, count=missing),)) if missing > 0 else Ask()
+
+    def select(self, tree: SearchTree) -> Candidate | None:
+        """The answer with the most votes."""
+        return by_votes(tree, self.answer_key)
