@@ -2,3 +2,35 @@
 
 For evaluation and training only: nothing that runs at test time imports this room.
 """
+
+from mull.tasks.blind import blind_pass_at_k, blind_successes, pass_at_k
+from mull.tasks.countdown_solver import Arithmetic, CountdownSolver
+from mull.tasks.example import Example, Form, Grader
+from mull.tasks.generators import TASKS, Task, generate, sample_text, task_named, write_trace
+from mull.tasks.graders import GRADERS, grade
+from mull.tasks.split import Split, in_held_out_bucket, is_held_out
+from mull.tasks.suites import SUITES, suite_named
+
+__all__ = [
+    "GRADERS",
+    "SUITES",
+    "TASKS",
+    "Arithmetic",
+    "CountdownSolver",
+    "Example",
+    "Form",
+    "Grader",
+    "Split",
+    "Task",
+    "blind_pass_at_k",
+    "blind_successes",
+    "generate",
+    "grade",
+    "in_held_out_bucket",
+    "is_held_out",
+    "pass_at_k",
+    "sample_text",
+    "suite_named",
+    "task_named",
+    "write_trace",
+]

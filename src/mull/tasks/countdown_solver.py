@@ -1,10 +1,10 @@
 """Exact answers to "can the target still be reached?" for countdown states, in two arithmetics.
 
 A state is a multiset of numbers at hand. Every derivation is an expression tree over the numbers,
-so a target is reachable from a state exactly when some split of the state into two parts has a value
-on each side that one operation joins to the target. Small states keep a table of all their values;
-for larger ones the values of the smaller part are taken from its table, and the value that the other
-part must have is searched for.
+so a target is reachable from a state exactly when some split of the state into two parts has a
+value on each side that one operation joins to the target. Small states keep a table of all their
+values; for larger ones the values of the smaller part are taken from its table, and the value that
+the other part must have is searched for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -160,7 +160,7 @@ class CountdownSolver:
     def label_states(
         self, numbers: Sequence[int | Fraction], target: int | Fraction
     ) -> dict[tuple[Fraction, ...], bool]:
-        """For the start and every state that play can reach: whether the target can still be reached.
+        """For the start and every state of play: whether the target can still be reached.
 
         States are ascending. Four numbers have some thousand, five some hundred thousand,
         six far too many: ask `reachable` for the states that occur.

@@ -79,12 +79,16 @@ class _Drawn:
 
     groups: set[str] = field(default_factory=set[str])
     ids: set[str] = field(default_factory=set[str])
+    patience: int = TRIES_FOR_NEW_GROUP
+    """Tries for a new group before a new problem will do; zero once they have been in vain."""
 
     def first_new(self, candidates: Iterable[Example]) -> Example | None:
         """The first of a new group or, after many tries, of a new problem; None without one."""
         for attempt, example in enumerate(candidates):
-            is_new_problem = example.id not in self.ids and attempt >= TRIES_FOR_NEW_GROUP
-            if example.group not in self.groups or is_new_problem:
+            if attempt >= self.patience:
+                self.patience = 0
+            is_new_problem = self.patience == 0 and example.id not in self.ids
+            if is_new_problem or example.group not in self.groups:
                 self.groups.add(example.group)
                 self.ids.add(example.id)
                 return example

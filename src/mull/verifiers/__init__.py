@@ -1,0 +1,26 @@
+"""Verifiers: they judge trajectories at test time, without a reference and without solving."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from mull.core.errors import UnknownNameError
+from mull.core.protocols import Verifier
+from mull.verifiers.countdown import CountdownChecker
+
+VERIFIERS: Final[Mapping[str, Callable[[], Verifier]]] = MappingProxyType(
+    {
+        "countdown": CountdownChecker,
+    }
+)
+
+
+def verifier_named(name: str) -> Callable[[], Verifier]:
+    """What makes the verifier of that name. Raises UnknownNameError."""
+    try:
+        return VERIFIERS[name]
+    except KeyError:
+        raise UnknownNameError("verifier", name, VERIFIERS) from None
+
+
+__all__ = ["VERIFIERS", "CountdownChecker", "verifier_named"]
