@@ -72,7 +72,7 @@ class UnknownSolveError(BadInputError):
 class PolicyError(MullError):
     """The policy failed to grow a branch."""
 
-    def __init__(self, message: str, *, retryable: bool, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
 

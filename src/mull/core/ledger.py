@@ -121,11 +121,16 @@ class Ledger:
     async def reserve_up_to(self, worsts: Sequence[Usage]) -> Granted:
         """Claim a wave's worst cases from the first on, until one does not fit."""
         reservations = list[Reservation]()
-        for worst in worsts:
-            answer = await self.reserve(worst)
-            if isinstance(answer, Refused):
-                return Granted(tuple(reservations), answer)
-            reservations.append(answer)
+        try:
+            for worst in worsts:
+                answer = await self.reserve(worst)
+                if isinstance(answer, Refused):
+                    return Granted(tuple(reservations), answer)
+                reservations.append(answer)
+        except BaseException:
+            for reservation in reservations:
+                await self.refund(reservation)
+            raise
         return Granted(tuple(reservations), None)
 
     async def settle(self, reservation: Reservation, actual: Usage) -> None:

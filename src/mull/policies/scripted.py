@@ -5,7 +5,7 @@ cuts and continuations, failures, time that passes, any order of arrival. Only t
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from re import compile as compile_pattern
 from typing import Final
 from zlib import crc32
@@ -30,9 +30,7 @@ OPEN_THINK: Final = "<think>"
 CLOSE_THINK: Final = "</think>"
 END_OF_TURN: Final = "<end>"
 """The control token that ends every reply; it is drawn, counted and never shown."""
-_TOKENS: Final = compile_pattern(
-    rf"{OPEN_THINK}|{CLOSE_THINK}|\n|[^\S\n]*(?:(?!</?think>)\S)+|[^\S\n]+"
-)
+_TOKENS: Final = compile_pattern(r"</?think>|\n|[^\S\n]*(?:(?!</?think>)\S)+|[^\S\n]+")
 _CONTROL: Final = frozenset({OPEN_THINK, CLOSE_THINK, END_OF_TURN})
 
 
@@ -54,8 +52,8 @@ what is already grown, so that a continued branch says the rest of the same repl
 def by_sample(replies: Mapping[str, Sequence[Reply | str]]) -> Script:
     """Sample number i of a problem gives its reply number i, around and around.
 
-    Greedy calls always give the first. Grown from a node with k steps, the reply's first k lines are
-    taken as said.
+    Greedy calls always give the first. Grown from a node with k steps, the reply's first k lines
+    are taken as said.
     """
     return _picking(replies, lambda call: call.branch.sample)
 
@@ -72,7 +70,7 @@ def _picking(replies: Mapping[str, Sequence[Reply | str]], number: Callable[[Cal
         chosen = choices[0 if greedy else number(call) % len(choices)]
         reply = Reply(chosen) if isinstance(chosen, str) else chosen
         said = len(call.bases[0].steps)
-        return Reply("".join(reply.text.splitlines(keepends=True)[said:]), reply.fails_after)
+        return replace(reply, text="\n".join(reply.text.split("\n")[said:]))
 
     return reply_to
 

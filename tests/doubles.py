@@ -1,0 +1,73 @@
+"""Small fakes that tests share; what mull ships (`ScriptedPolicy`, `MemoryJournal`) is not here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mull.control.fixed import Fixed
+from mull.core.answers import text_key
+from mull.core.clock import Clock, SystemClock
+from mull.core.journal import MemoryJournal
+from mull.core.problem import Problem
+from mull.core.protocols import Journal, Policy, Verifier
+from mull.core.score import Score, Source, Verdict
+from mull.core.spec import SolveSpec, Spec
+from mull.core.steps import Trajectory
+from mull.core.usage import Usage
+from mull.search import strategy_of
+from mull.solver import Solver
+
+PROBLEM = Problem.of("What is six times seven?")
+
+
+@dataclass(frozen=True, slots=True)
+class PredicateVerifier:
+    """Accepts the answers of which `is_right` holds; of an empty one it has no opinion."""
+
+    is_right: Callable[[str], bool]
+    name: str = "predicate"
+    cost: Usage = Usage()
+    """Of one score."""
+    seen: list[str] = field(default_factory=list[str])
+    """Every answer it was ever asked about."""
+
+    @property
+    def source(self) -> Source:
+        return Source(self.name, "1")
+
+    async def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
+        return [self._score(trajectory.answer_text) for trajectory in trajectories]
+
+    def _score(self, answer: str) -> Score:
+        self.seen.append(answer)
+        if not answer:
+            return Score.unknown(self.source, "no answer", self.cost)
+        if self.is_right(answer):
+            return Score(1.0, self.source, Verdict.ACCEPT, usage=self.cost)
+        return Score(0.0, self.source, Verdict.REJECT, reason="wrong", usage=self.cost)
+
+    def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
+        return sum((self.cost for _ in trajectories), Usage())
+
+
+def solver_with(
+    policy: Policy,
+    strategy: Spec,
+    *verifiers: Verifier,
+    journal: Journal | None = None,
+    clock: Clock = SystemClock(),
+) -> Solver:
+    """A solver of one fixed strategy."""
+    return Solver(
+        SolveSpec(
+            policy.capabilities.model,
+            Spec("scripted"),
+            strategy,
+            verifiers=tuple(each.source for each in verifiers),
+        ),
+        policy,
+        verifiers,
+        Fixed(strategy),
+        lambda spec: strategy_of(spec, text_key),
+        journal or MemoryJournal(),
+        clock,
+    )
