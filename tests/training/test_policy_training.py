@@ -1,5 +1,6 @@
 """The training loop: equal to plain training, resumable, and it learns."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from mull.training.policy import (
 )
 
 
+class KilledError(Exception):
+    pass
+
+
 def plan(steps: int) -> TrainingPlan:
     return TrainingPlan("mini", max_tokens=steps * BATCH_TOKENS, compiled=False)
 
@@ -32,26 +37,20 @@ def train(
     trainer = PolicyTrainer(plan(steps), folder)
     losses: list[float] = []
 
-    class Killed(Exception):
-        pass
-
     def report(progress: Progress) -> None:
         losses.append(progress.loss)
         if progress.step == until:
             trainer.save()
-            raise Killed
+            raise KilledError
 
-    try:
+    with suppress(KilledError):
         trainer.run(report)
-    except Killed:
-        pass
     return trainer, losses
 
 
 def test_a_tree_row_teaches_what_separate_sequences_would() -> None:
     tokenizer = TextTokenizer.built()
     batch = CountdownRows.of(tokenizer).batch(2, 4, torch.Generator().manual_seed(0))
-    torch.manual_seed(0)
     trainer = PolicyTrainer(plan(1), Path("never-written"))
     model = trainer.model.double()
     packed = model(batch.tokens, batch.positions, batch.attention_bias(torch.float64))

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 import torch
+from torch import Tensor
 
 from mull.models.tokenizer import ASSISTANT, END, TextTokenizer
 from mull.puzzles import recognise
@@ -16,6 +17,10 @@ from mull.training.countdown_rows import BRANCHES, CountdownRows
 from mull.training.text_rows import TextRows
 
 SIZES = tuple(BRANCHES)
+
+
+def integers(tensor: Tensor) -> list[int]:
+    return [int(value) for value in tensor]
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +38,10 @@ def branches(batch: Batch, tokenizer: TextTokenizer) -> list[tuple[str, str, int
     found: list[tuple[str, str, int]] = []
     for row in range(batch.tokens.shape[0]):
         segments = batch.segments[row]
-        trunk = batch.tokens[row][segments == TRUNK].tolist()
+        trunk = integers(batch.tokens[row][segments == TRUNK])
         for segment in range(1, int(segments.max()) + 1):
             inside = segments == segment
-            text = tokenizer.decode(trunk + batch.tokens[row][inside].tolist())
+            text = tokenizer.decode(trunk + integers(batch.tokens[row][inside]))
             prompt, completion = text.split(ASSISTANT)
             trained = int((batch.targets[row][inside] != IGNORED).sum())
             found.append((prompt.removeprefix("<|begin|><|user|>"), completion, trained))
@@ -92,7 +97,7 @@ def test_the_rule_on_tensors_is_the_rule_on_tuples() -> None:
     for size in range(2, 7):
         drawn = [tuple(sorted(rng.randint(1, 40) for _ in range(size))) for _ in range(4000)]
         drawn += [game for game in sorted(game_multisets()) if size == 4]
-        on_tensors = countdown_walks.is_held_out(torch.tensor(drawn)).tolist()
+        on_tensors = integers(countdown_walks.is_held_out(torch.tensor(drawn)))
         assert on_tensors == [is_held_out(state) for state in drawn]
         assert any(on_tensors) == (size >= 3)
 
@@ -103,10 +108,10 @@ def test_a_leaking_walk_would_be_caught(tokenizer: TextTokenizer) -> None:
     starts = countdown_walks.draw_starts(2000, 5, generator)
     walks = countdown_walks.walk(starts, generator)
     leaking = [
-        any(is_held_out(step.remaining[index].tolist()) for step in walks.steps)
+        any(is_held_out(integers(step.remaining[index])) for step in walks.steps)
         for index in range(500)
     ]
-    assert leaking == (~walks.is_trainable[:500]).tolist()
+    assert leaking == [not trainable for trainable in integers(walks.is_trainable[:500])]
     assert 0 < sum(leaking) < 500
 
 
