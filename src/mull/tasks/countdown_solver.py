@@ -22,9 +22,6 @@ from mull.tasks.walk import MAX_VALUE
 
 TABLE_SIZE: Final = 4
 """States of up to this size keep a table of all their values in exact arithmetic."""
-MAX_TABLES: Final = 4_096
-"""Tables kept before the memory is emptied; one of four numbers holds some thousand values."""
-MAX_ANSWERS: Final = 1_000_000
 
 Ratio = tuple[int, int]
 """A rational in lowest terms, denominator positive: several times faster than `Fraction`."""
@@ -125,12 +122,21 @@ class CountdownSolver:
     """Answers for one arithmetic, with a memory of what was worked out that its maker owns."""
 
     arithmetic: Arithmetic = Arithmetic.EXACT
+    max_tables: int = 4_096
+    """Tables kept before the memory is emptied; one of four numbers holds some thousand values."""
+    max_answers: int = 1_000_000
+    """Answers of the backward search kept before the memory is emptied."""
     _tables: dict[RatioState, frozenset[Ratio]] = field(
         default_factory=dict[RatioState, frozenset[Ratio]], repr=False
     )
     _answers: dict[tuple[RatioState, Ratio], bool] = field(
         default_factory=dict[tuple[RatioState, Ratio], bool], repr=False
     )
+
+    @property
+    def num_tables(self) -> int:
+        """How many states the memory holds a table of."""
+        return len(self._tables)
 
     def reachable(self, numbers: Sequence[int | Fraction], target: int | Fraction) -> bool:
         """Whether the numbers, each used once, can make the target; one number must equal it.
@@ -157,6 +163,10 @@ class CountdownSolver:
         """One solution; None where there is none."""
         return next(self.solutions(numbers, target), None)
 
+    def successors(self, numbers: Sequence[int | Fraction]) -> set[tuple[Fraction, ...]]:
+        """Every state after one move, ascending."""
+        return {_fractions(state) for state in self._successors(_state(numbers))}
+
     def label_states(
         self, numbers: Sequence[int | Fraction], target: int | Fraction
     ) -> dict[tuple[Fraction, ...], bool]:
@@ -173,10 +183,7 @@ class CountdownSolver:
                 self._forget_if_full()
                 labels[state] = self._reachable(state, goal)
                 waiting.extend(self._successors(state))
-        return {
-            tuple(sorted(Fraction(*value) for value in state)): label
-            for state, label in labels.items()
-        }
+        return {_fractions(state): label for state, label in labels.items()}
 
     def label_lines(self, numbers: Sequence[int], target: int, lines: Sequence[str]) -> list[bool]:
         """For each line of a derivation: is it legal, and can the target still be reached?"""
@@ -200,7 +207,7 @@ class CountdownSolver:
         return exact_results(left, right) if exact else whole_results(left, right)
 
     def _forget_if_full(self) -> None:
-        if len(self._tables) > MAX_TABLES or len(self._answers) > MAX_ANSWERS:
+        if len(self._tables) > self.max_tables or len(self._answers) > self.max_answers:
             self._tables.clear()
             self._answers.clear()
 
@@ -288,6 +295,10 @@ class CountdownSolver:
 def _larger_side(split: tuple[RatioState, RatioState]) -> int:
     """Even splits first: both their sides have tables, so they cost least."""
     return len(split[1])
+
+
+def _fractions(state: RatioState) -> tuple[Fraction, ...]:
+    return tuple(sorted(Fraction(*value) for value in state))
 
 
 def _pair(number: int | Fraction) -> Ratio:
