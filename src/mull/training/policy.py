@@ -23,6 +23,7 @@ from mull.core.errors import BadInputError, CheckpointError
 from mull.core.seeds import derive_seed
 from mull.models.checkpoint import save_checkpoint
 from mull.models.config import ModelConfig
+from mull.models.memory import keep_freed_memory
 from mull.models.tokenizer import VOCAB_SIZE, TextTokenizer
 from mull.models.transformer import Decoder
 from mull.training.batch import IGNORED, ROW_LENGTH, Batch, concatenate
@@ -99,6 +100,7 @@ class PolicyTrainer:
     def __init__(self, plan: TrainingPlan, folder: Path) -> None:
         self.plan = plan
         self.folder = folder
+        keep_freed_memory()
         self.tokenizer = TextTokenizer.built()
         torch.manual_seed(derive_seed(plan.seed, "weights"))  # pyright: ignore[reportUnknownMemberType]
         self.model = Decoder(SHAPES[plan.size]).to(plan.device)
