@@ -125,6 +125,18 @@ def test_a_step_is_ruled_on_where_it_stands() -> None:
     assert GAME.check_step(lines[:2], " 6 + 4 = 10").accepted, "short of the target, but legal"
 
 
+def test_a_line_is_one_line() -> None:
+    assert not GAME.check_step([], " 13 - 9\n = 4").accepted
+    assert not GAME.check_step([], "").accepted
+    assert not GAME.check_step([], " 13 - 9 = 4\n 10 - 4 = 6\n").accepted
+
+
+def test_reasons_and_keys_can_be_stored_whatever_the_text() -> None:
+    for text in ("\ud800", "(\ud800", "13 \ud800 9 = 4\n\udfff"):
+        assert GAME.check_answer(text).reason.encode("utf-8")
+        assert (GAME.answer_key(text) or "").encode("utf-8")
+
+
 def test_states_with_equal_futures_have_one_key() -> None:
     assert GAME.state_key([]) == "4 9 10 13"
     assert GAME.state_key([" 13 - 9 = 4 left 4 4 10"]) == "4 4 10"

@@ -35,6 +35,7 @@ def test_every_line_of_the_written_form_is_legal_in_its_place(
     assert not puzzle.check_step([], lines[1]).accepted
     assert not puzzle.check_step(lines, lines[-1]).accepted
     assert not puzzle.check_step(["?"], lines[0]).accepted
+    assert not puzzle.check_step([], lines[0].replace(" ", "\n")).accepted
     body = "\n".join(lines)
     for text in (
         answer,

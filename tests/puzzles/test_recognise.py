@@ -74,6 +74,7 @@ def test_statements_are_exactly_these_bytes(puzzle: Puzzle, statement: str) -> N
         ("Use the numbers 4,9,10,13 to get 24", GAME),
         ("Use 4 9 10 13 each exactly once with the four basic operations to make 24!", GAME),
         ("Using 4 9 10 13, reach 24", GAME),
+        ("Use 4, 9, 10 and 13 once each to make 24. Show every step, please!", GAME),
         ("Given 4, 9, 10 and 13, make 24 with + - * /", GAME),
         ("4 9 10 13 -> 24", GAME),
         ("4,9,10,13 = 24", GAME),
@@ -203,6 +204,12 @@ def test_every_family_is_listed_under_its_own_name_with_a_working_example() -> N
         puzzle = recognise(family.example)
         assert isinstance(puzzle, family)
         assert puzzle.statement == family.example
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
+def test_no_family_reads_a_text_that_is_too_long_for_a_statement(family: type[Puzzle]) -> None:
+    assert family.parse(family.example + " " * 1_000) is None
+    assert family.parse("Say something.") is None
 
 
 def test_answer_rules_give_equal_answers_one_key() -> None:

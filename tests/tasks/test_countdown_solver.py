@@ -30,6 +30,16 @@ def brute_force_values(numbers: Sequence[Fraction]) -> set[Fraction]:
     return ends
 
 
+def brute_force_states(numbers: tuple[Fraction, ...]) -> set[tuple[Fraction, ...]]:
+    """The start and every state of exact play, ascending."""
+    states = {tuple(sorted(numbers))}
+    for first, second in combinations(range(len(numbers)), 2):
+        rest = [number for index, number in enumerate(numbers) if index not in (first, second)]
+        for result in brute_force_values((numbers[first], numbers[second])):
+            states |= brute_force_states((*rest, result))
+    return states
+
+
 def brute_force_whole_values(numbers: tuple[int, ...]) -> set[int]:
     """Every end of legal play in whole numbers, by playing every move."""
     if len(numbers) == 1:
@@ -111,7 +121,7 @@ def test_values_outside_whole_play_reach_nothing_there() -> None:
 @pytest.mark.parametrize("arithmetic", Arithmetic)
 def test_every_solution_is_right_and_different(arithmetic: Arithmetic) -> None:
     solver = CountdownSolver(arithmetic)
-    for numbers in [*game_numbers()[::150], (3, 3, 8, 8), (0, 4, 6, 24), (5, 5, 24, 24)]:
+    for numbers in [*game_numbers()[::150], (3, 3, 8, 8), (0, 4, 6, 24), (0, 5, 5, 24)]:
         puzzle = Countdown(tuple(sorted(numbers)), 24)
         solutions = list(solver.solutions(numbers, 24))
         assert bool(solutions) == solver.reachable(numbers, 24)
@@ -123,6 +133,7 @@ def test_the_solutions_of_one_game_are_all_found() -> None:
     found = set(CountdownSolver().solutions((3, 3, 8, 8), 24))
     assert found == {"8 / (3 - (8 / 3))"}
     assert CountdownSolver().solution((1, 1, 1, 1), 24) is None
+    assert CountdownSolver().solution((7,), 8) is None
     assert len(set(CountdownSolver().solutions((4, 9, 10, 13), 24))) == 3
 
 
@@ -147,6 +158,7 @@ def test_every_state_of_a_game_is_labelled_and_labels_agree_with_play() -> None:
     for state, label in labels.items():
         if len(state) <= 2:
             assert label == (24 in brute_force_values(state))
+    assert set(labels) == brute_force_states(start)
     whole = CountdownSolver(Arithmetic.WHOLE).label_states(numbers, 24)
     assert set(whole) < set(labels)
     assert whole[start]

@@ -16,6 +16,7 @@ from mull.puzzles.reading import (
     listed,
     match_statement,
     numbers_in,
+    one_line,
     rule_on_integer,
     shown,
     step_lines,
@@ -88,7 +89,7 @@ class Chain:
     def check_step(self, done: Sequence[str], line: str) -> Ruling:
         """Rule on the next line, `57 + 33 = 90 left 12 90 90`."""
         try:
-            left = _advance(self._left_after(done), "".join(step_lines(line)))
+            left = _advance(self._left_after(done), one_line(line))
         except _IllegalLineError as error:
             return Ruling.reject(str(error))
         return Ruling.accept(f"left is {_listed_ascending(left)}")

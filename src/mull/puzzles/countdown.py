@@ -31,6 +31,7 @@ from mull.puzzles.reading import (
     listed,
     match_statement,
     numbers_in,
+    one_line,
     split_completion,
     step_lines,
     whole_number,
@@ -43,13 +44,14 @@ MAX_NUMBER: Final = 999
 MAX_TARGET: Final = 999_999_999
 
 _REACH: Final = r"(?:make|get|reach|obtain|equal|give|form|produce|hit)"
+# Every repetition is bounded, so that no text makes the matcher search for long.
 _WORDS: Final = r"[^0-9]{0,120}?"
 _PHRASINGS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         # as in "use 4, 9, 10 and 13 once each with the four operations to make 24"
         rf"(?:use|using|with|combine|take|given|from)\b[a-z :]{{0,40}}?(?P<numbers>{NUMBER_LIST})"
-        rf"{_WORDS}\b{_REACH}s?\b[a-z ]{{0,30}}?(?P<target>{NUMBER})(?: {_WORDS})?",
+        rf"{_WORDS}\b{_REACH}s?\b[a-z ]{{0,30}}?(?P<target>{NUMBER})(?:[ .,;:!?]{_WORDS})?",
         # as in "make 24 from 4 9 10 13"
         rf"(?:can you |please |how do i |how can i )?{_REACH} (?P<target>{NUMBER}) "
         rf"(?:from|using|with|out of|by using|by combining|given)\b[a-z :]{{0,40}}?"
@@ -116,7 +118,8 @@ class Countdown:
     def check_step(self, done: Sequence[str], line: str) -> Ruling:
         """Rule on the next line of a derivation. A legal last line may end short of the target."""
         try:
-            after = Derivation.start(self.numbers).follow(step_lines("\n".join(done))).advance(line)
+            before = Derivation.start(self.numbers).follow(step_lines("\n".join(done)))
+            after = before.advance(one_line(line))
         except DerivationError as error:
             return Ruling.reject(str(error))
         return Ruling.accept(f"left is {after.state_key}")

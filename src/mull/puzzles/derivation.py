@@ -102,6 +102,7 @@ class Derivation:
 
 def _take(parts: tuple[Part, ...], value: Fraction) -> tuple[Part, tuple[Part, ...]]:
     """The oldest part of that value, and the others."""
+    # Equal numbers are interchangeable; a fixed choice gives every derivation one expression.
     for index, part in enumerate(parts):
         if part.value == value:
             return part, (*parts[:index], *parts[index + 1 :])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, cast
 
+from mull.puzzles.reading import shown
+
 Operator = Literal["+", "-", "*", "/"]
 
 OPERATORS: Final[tuple[Operator, ...]] = ("+", "-", "*", "/")
@@ -142,7 +144,7 @@ class _Parser:
             raise ExpressionError("there is no expression")
         expression = self._sum(0)
         if self._peek():
-            raise ExpressionError(f"`{self._peek()}` follows a complete expression")
+            raise ExpressionError(f"`{shown(self._peek())}` follows a complete expression")
         return expression
 
     def _peek(self) -> str:
@@ -174,7 +176,7 @@ class _Parser:
         if not symbol:
             raise ExpressionError("the expression ends where a number should stand")
         if not (symbol.isascii() and symbol.isdigit()):
-            raise ExpressionError(f"`{symbol}` stands where a number should")
+            raise ExpressionError(f"`{shown(symbol)}` stands where a number should")
         self._num_leaves += 1
         if self._num_leaves > MAX_LEAVES:
             raise ExpressionError(f"there are more than {MAX_LEAVES} numbers")

@@ -11,6 +11,7 @@ from mull.puzzles.puzzle import Ruling
 from mull.puzzles.reading import (
     integer_key,
     match_statement,
+    one_line,
     rule_on_integer,
     shown,
     step_lines,
@@ -65,7 +66,7 @@ class Letters:
 
     def check_step(self, done: Sequence[str], line: str) -> Ruling:
         """Rule on the next line: the next letter of the word and the count so far."""
-        lines = (*step_lines("\n".join(done)), "".join(step_lines(line)))
+        lines = (*step_lines("\n".join(done)), one_line(line))
         for position, text in enumerate(lines):
             ruling = self._rule(position, text)
             if not ruling.accepted:

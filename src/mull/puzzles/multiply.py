@@ -12,6 +12,7 @@ from mull.puzzles.reading import (
     integer_key,
     joined_integer,
     match_statement,
+    one_line,
     rule_on_integer,
     shown,
     step_lines,
@@ -75,7 +76,7 @@ class Multiply:
         """Rule on the next line of the scheme: restate, one row a digit, running sums."""
         earlier = step_lines("\n".join(done))
         scheme = self._scheme()
-        for index, text in enumerate((*earlier, "".join(step_lines(line)))):
+        for index, text in enumerate((*earlier, one_line(line))):
             if index >= len(scheme):
                 return Ruling.reject(f"`{shown(text)}` follows the last line of the scheme")
             ruling = _rule(text, scheme[index])

@@ -18,6 +18,7 @@ MAX_STATEMENT_CHARS: Final = 1_000
 MAX_ANSWER_CHARS: Final = 2_000
 MAX_INTEGER_DIGITS: Final = 18
 
+# `\d` would let in the digits of every script, so patterns spell out the ASCII ones.
 NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?"
 """A number as people write it; `whole_number` says what is wrong with it."""
 _SEPARATOR: Final = r"(?: ?[,;] ?(?:and )?| and | )"
@@ -86,6 +87,12 @@ def split_completion(text: str) -> Completion:
     return Completion(step_lines(reasoning), answer if mark else None)
 
 
+def one_line(text: str) -> str:
+    """The text's one line, without marks and blanks around it; empty unless there is just one."""
+    lines = step_lines(text)
+    return lines[0] if len(lines) == 1 else ""
+
+
 def step_lines(text: str) -> tuple[str, ...]:
     """The non-empty lines of some reasoning, without marks and blanks around them."""
     lines = (line.strip() for line in text.replace(THINK, "").split("\n"))
@@ -132,10 +139,13 @@ def integer_key(text: str) -> str | None:
 def wording_key(text: str) -> str | None:
     """The equality class of an answer that no rule can read: its first words, in single blanks."""
     words = " ".join(text[:MAX_ANSWER_CHARS].split())
-    return f"text:{words}" if words else None
+    # Keys are stored as UTF-8, which has no place for the halves of surrogate pairs.
+    encodable = words.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"text:{encodable}" if words else None
 
 
 def shown(text: str) -> str:
-    """The text as an error may show it: on one line, at most 40 characters."""
+    """The text as an error may show it: printable, on one line, at most 40 characters."""
     line = " ".join(text[:80].split())
+    line = "".join(char if char.isprintable() else "?" for char in line)
     return line if len(line) <= 40 else f"{line[:37]}..."

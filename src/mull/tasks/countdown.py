@@ -33,6 +33,8 @@ def draw_walk(level: int, rng: Random, split: Split) -> tuple[tuple[int, ...], l
     Evaluation starts are held out; training starts are not, nor is any state on the way.
     """
     while True:
+        # Held-out starts are rare, so evaluation tries one of them several times; training draws
+        # anew, so that its walks are those of free play given that nothing held out was met.
         numbers = tuple(sorted(1 + int(rng.random() * MAX_NUMBER) for _ in range(level)))
         if is_held_out(numbers) != (split == "test"):
             continue

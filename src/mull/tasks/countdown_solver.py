@@ -51,7 +51,7 @@ def ratio(numerator: int, denominator: int) -> Ratio:
 def exact_results(left: Ratio, right: Ratio) -> Iterator[Ratio]:
     """Every value of one operation on the two, in either order."""
     (a, b), (c, d) = left, right
-    if b == d == 1:
+    if b == d == 1:  # most values are whole, and whole values need no reducing
         yield a + c, 1
         yield a - c, 1
         yield c - a, 1
@@ -99,6 +99,7 @@ def joins(known: Ratio, target: Ratio) -> Iterator[tuple[Operator, bool, Ratio]]
             yield "/", True, ratio(a * u, b * t)
 
 
+# A state has at most six numbers, so this keeps a handful of small tuples.
 @lru_cache(maxsize=16)
 def _cuts(size: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
     """Every way to cut positions in two parts, the smaller part first, each way once."""
@@ -172,8 +173,8 @@ class CountdownSolver:
     ) -> dict[tuple[Fraction, ...], bool]:
         """For the start and every state of play: whether the target can still be reached.
 
-        States are ascending. Four numbers have some thousand, five some hundred thousand,
-        six far too many: ask `reachable` for the states that occur.
+        States are ascending. Four numbers have about a thousand, five tens of thousands, six far
+        too many: ask `reachable` for the states that occur.
         """
         goal, labels = _pair(target), dict[RatioState, bool]()
         waiting = [_state(numbers)]
@@ -288,8 +289,6 @@ class CountdownSolver:
                 yield "*", True, other
                 if other[0]:
                     yield "/", True, other
-        elif not target[0]:
-            yield "*", True, (0, 1)
 
 
 def _larger_side(split: tuple[RatioState, RatioState]) -> int:

@@ -28,6 +28,7 @@ ONSETS: Final = (
 )
 VOWELS: Final = (*"aeiou", *"aeiou", "y", "ai", "ea", "ee", "oo", "ou")
 CODAS: Final = (*[""] * 8, *"nrstlmk", "ll", "ss", "nd", "rr", "tt", "ck", "wx", "q")
+# Syllables read like words; strings over few letters give the high counts that words rarely have.
 SYLLABLE_SHARE: Final = 0.6
 ABSENT_SHARE: Final = 0.15
 """How often the letter is drawn from the alphabet instead of from the word."""
