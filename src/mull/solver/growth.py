@@ -101,7 +101,7 @@ class Growth:
 
     async def _reserve(self, calls: Sequence[Call]) -> "dict[BranchId, InFlight] | Refused":
         """As many of the calls as fit in the budget, or one of them cut to what is left."""
-        granted = await self.ledger.reserve_up_to([self.policy.quote(call) for call in calls])
+        granted = await self.ledger.reserve_up_to([self._quote(call) for call in calls])
         if granted.reservations or granted.refused is None:
             return {
                 call.branch.id: InFlight(call, reservation)
@@ -111,8 +111,11 @@ class Growth:
         if granted.refused.limit is not Limit.TOKENS or tokens is None or tokens < 1:
             return granted.refused
         cut = calls[0].cut_to(int(tokens))
-        claim = await self.ledger.reserve(self.policy.quote(cut))
+        claim = await self.ledger.reserve(self._quote(cut))
         return claim if isinstance(claim, Refused) else {cut.branch.id: InFlight(cut, claim)}
+
+    def _quote(self, call: Call) -> Usage:
+        return replace(self.policy.quote(call), calls=1, seconds=0.0)
 
     async def _fly(self, flight: dict[BranchId, InFlight], seconds: float | None) -> bool:
         """Take in all that the calls yield; False if time was up before."""
