@@ -1,0 +1,108 @@
+"""Reading a journal's file, on a connection of its own: no writer waits for it, nor it for one.
+
+Damage is told by solve and event, and keeps nobody from reading the rest.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from mull.core.errors import JournalCorruptError, StoreError, UnknownSolveError
+from mull.core.events import Event, SolveStarted
+from mull.core.journal import summarise
+from mull.core.protocols import SolveSummary
+from mull.store.database import reading
+from mull.store.rows import Row, damaged, to_event, to_line
+
+_log = logging.getLogger(__name__)
+
+_HEAD = "SELECT num_events FROM solves WHERE solve_id = ? AND num_events > 0"
+_TRACE = """
+    SELECT solve_id, position, CAST(event AS BLOB), checksum
+    FROM events WHERE solve_id = ? ORDER BY position
+"""
+_HEADS = "SELECT solve_id, num_events FROM solves WHERE num_events > 0 ORDER BY number DESC"
+_EVENT = """
+    SELECT solve_id, position, CAST(event AS BLOB), checksum
+    FROM events WHERE solve_id = ? AND position = ?
+"""
+
+
+def read_lines(path: Path, solve_id: str) -> list[str]:
+    """The trace as stored, one JSON text an event, every checksum verified.
+
+    `UnknownSolveError`, or `JournalCorruptError` at the first event that is not as it was written.
+    """
+    with reading(path) as connection:
+        connection.execute("BEGIN")  # head and rows of one moment
+        head = connection.execute(_HEAD, (solve_id,)).fetchone()
+        if head is None:
+            raise UnknownSolveError(
+                f"no solve `{solve_id}` in journal `{path}`", hint="`mull runs` lists them"
+            )
+        return list(_lines(connection, solve_id, head[0]))
+
+
+def _lines(connection: sqlite3.Connection, solve_id: str, num_events: int) -> Iterator[str]:
+    position = 0
+    try:
+        for found in connection.execute(_TRACE, (solve_id,)):
+            row = Row(*found)
+            if row.position != position:
+                raise damaged(solve_id, position, "it is missing")
+            yield to_line(row)
+            position += 1
+    except sqlite3.DatabaseError as error:  # a torn page, met on the way
+        raise damaged(solve_id, position, str(error)) from error
+    if position != num_events:
+        raise damaged(solve_id, min(position, num_events), f"{num_events} events were written")
+
+
+def read_trace(path: Path, solve_id: str) -> list[Event]:
+    """The events of `read_lines`."""
+    lines = read_lines(path, solve_id)
+    return [to_event(solve_id, position, line) for position, line in enumerate(lines)]
+
+
+def read_summaries(path: Path) -> list[SolveSummary]:
+    """Every solve, newest first, from its first and last event; a damaged one is logged instead."""
+    summaries = list[SolveSummary]()
+    with reading(path) as connection:
+        connection.execute("BEGIN")
+        for solve_id, num_events in connection.execute(_HEADS).fetchall():
+            try:
+                summaries.append(_summary(connection, solve_id, num_events))
+            except JournalCorruptError as error:
+                _log.warning("%s", error)
+    return summaries
+
+
+def _summary(connection: sqlite3.Connection, solve_id: str, num_events: int) -> SolveSummary:
+    started = _event(connection, solve_id, 0)
+    if not isinstance(started, SolveStarted):
+        raise damaged(solve_id, 0, "it is not the start of a solve")
+    return summarise(solve_id, started, _event(connection, solve_id, num_events - 1))
+
+
+def _event(connection: sqlite3.Connection, solve_id: str, position: int) -> Event:
+    try:
+        found = connection.execute(_EVENT, (solve_id, position)).fetchone()
+    except sqlite3.DatabaseError as error:  # a torn page
+        raise damaged(solve_id, position, str(error)) from error
+    if found is None:
+        raise damaged(solve_id, position, "it is missing")
+    return to_event(solve_id, position, to_line(Row(*found)))
+
+
+def read_damage(path: Path) -> list[StoreError]:
+    """What is wrong with each solve that cannot be read; empty for a sound journal."""
+    with reading(path) as connection:
+        solve_ids = [solve_id for solve_id, _ in connection.execute(_HEADS)]
+    found = list[StoreError]()
+    for solve_id in solve_ids:
+        try:
+            read_trace(path, solve_id)
+        except StoreError as error:
+            found.append(error)
+    return found
