@@ -1,0 +1,6 @@
+"""`python -m mull` is `mull`."""
+
+from mull.cli import main
+
+if __name__ == "__main__":  # an engine process imports this module again, under another name
+    main()

@@ -1,0 +1,65 @@
+"""From names and settings to objects: the only room that names implementations.
+
+What needs torch is imported only when it is opened, with an error that names the missing extra.
+"""
+
+from mull.build.answers import readable_answer
+from mull.build.catalog import (
+    MODELS,
+    Checkpoint,
+    ModelCard,
+    describe,
+    find_checkpoint,
+    shipped_models,
+)
+from mull.build.extras import MissingExtraError, needs_extra
+from mull.build.journals import open_journal
+from mull.build.models import (
+    DEFAULT_MODEL,
+    ModelChoice,
+    OpenModel,
+    choose_model,
+    open_model,
+    problem_for,
+)
+from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
+from mull.build.solving import resume, resume_async, solve, solve_async
+from mull.build.strategies import (
+    SearchSettings,
+    StrategyTable,
+    answer_keys,
+    find_verifier,
+    strategy_spec,
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "MODELS",
+    "Checkpoint",
+    "MissingExtraError",
+    "ModelCard",
+    "ModelChoice",
+    "OpenModel",
+    "SearchChoice",
+    "SearchPlan",
+    "SearchSettings",
+    "StrategyTable",
+    "answer_keys",
+    "choose_model",
+    "describe",
+    "find_checkpoint",
+    "find_verifier",
+    "needs_extra",
+    "open_journal",
+    "open_model",
+    "plan_again",
+    "plan_search",
+    "problem_for",
+    "readable_answer",
+    "resume",
+    "resume_async",
+    "shipped_models",
+    "solve",
+    "solve_async",
+    "strategy_spec",
+]

@@ -1,0 +1,111 @@
+"""From a model's name to a policy that is ready to be asked."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from mull.build.catalog import Checkpoint, find_checkpoint
+from mull.build.extras import needs_extra
+from mull.build.scripts import SCRIPTED, read_script
+from mull.build.strategies import OWN, missing_own, own_name
+from mull.core.errors import ProblemNotUnderstoodError
+from mull.core.problem import Problem
+from mull.core.protocols import Policy
+from mull.core.spec import Spec
+from mull.puzzles import puzzle_of, recognise, to_problem
+
+DEFAULT_MODEL: Final = "mull-base"
+LOCAL: Final = "local"
+"""The policy's name in specs: a checkpoint run by mull's own engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that was found by name, and not opened yet."""
+
+    spec: Spec
+    """Names the policy and what it opens."""
+    checkpoint: Checkpoint | None = None
+    """None for scripted replies."""
+
+    @property
+    def knows_only_puzzles(self) -> bool:
+        """Whether a problem outside the built-in families must be refused."""
+        return self.checkpoint is not None and self.checkpoint.knows_only_puzzles
+
+    def problem(self, text: str) -> Problem:
+        """The problem a text states to this model; see `problem_for`."""
+        return problem_for(text, knows_only_puzzles=self.knows_only_puzzles)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModel:
+    """A policy ready to be asked, and how to open it again. May serve many solves at once."""
+
+    policy: Policy
+    spec: Spec
+    knows_only_puzzles: bool = False
+
+    @classmethod
+    def own(cls, policy: Policy) -> "OpenModel":
+        """A policy that the caller made, and which only the caller can make again."""
+        return cls(policy, Spec(own_name(policy)))
+
+    def problem(self, text: str) -> Problem:
+        """The problem a text states to this model; see `problem_for`."""
+        return problem_for(text, knows_only_puzzles=self.knows_only_puzzles)
+
+
+def choose_model(name: str) -> ModelChoice:
+    """Find a model by shipped name, checkpoint folder or `scripted:FILE`; nothing is loaded."""
+    if name.startswith(SCRIPTED):
+        return ModelChoice(Spec("scripted", {"file": name.removeprefix(SCRIPTED)}))
+    checkpoint = find_checkpoint(name)
+    return ModelChoice(Spec(LOCAL, {"checkpoint": checkpoint.name}), checkpoint)
+
+
+def chosen_by(spec: Spec) -> ModelChoice:
+    """The model a journalled solve was started with."""
+    if spec.name.startswith(OWN):
+        raise missing_own("model", spec.name)
+    if spec.name == "scripted":
+        return choose_model(f"{SCRIPTED}{spec.options['file']}")
+    return choose_model(str(spec.options["checkpoint"]))
+
+
+@asynccontextmanager
+async def open_model(
+    model: str | ModelChoice = DEFAULT_MODEL, *, device: str = "cpu"
+) -> AsyncGenerator[OpenModel, None]:
+    """Load a model and run it for as long as the block lasts.
+
+    Raises `UnknownNameError` or `CheckpointError` for a model that is not there or not whole, and
+    `MissingExtraError` where torch is not installed.
+    """
+    choice = choose_model(model) if isinstance(model, str) else model
+    if choice.checkpoint is None:
+        yield OpenModel(read_script(str(choice.spec.options["file"])), choice.spec)
+        return
+    with needs_extra("local", f"model `{choice.checkpoint.name}`"):
+        from mull.policies.local import open_local_policy
+    async with open_local_policy(choice.checkpoint.folder, device=device) as policy:
+        yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
+
+
+def problem_for(text: str, *, knows_only_puzzles: bool) -> Problem:
+    """The problem a text states to a model.
+
+    A model that knows only the built-in families is asked in the wording it was trained on, and
+    `ProblemNotUnderstoodError` refuses what is none of them. Any other model gets the text as it
+    stands; where the text is a problem of a built-in family, its answers can be checked all the
+    same.
+    """
+    if knows_only_puzzles:
+        return to_problem(recognise(text))
+    puzzle = puzzle_of(Problem.of(text))
+    if puzzle is not None:
+        return Problem.of(text, puzzle.answer_kind, {"family": puzzle.name})
+    if not text.strip():
+        raise ProblemNotUnderstoodError("the problem is empty")
+    return Problem.of(text)

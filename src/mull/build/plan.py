@@ -1,0 +1,92 @@
+"""From what a caller chose to a solver: the one place where a set-up is wired."""
+
+from dataclasses import dataclass, field
+
+from mull.build.models import OpenModel
+from mull.build.strategies import (
+    AUTO,
+    OWN,
+    SearchSettings,
+    StrategyTable,
+    find_verifier,
+    missing_own,
+    own_name,
+    strategy_spec,
+    verifier_of,
+)
+from mull.control import Fixed
+from mull.core.problem import Problem
+from mull.core.protocols import Journal, Strategy, Verifier
+from mull.core.spec import SolveSpec, Spec
+from mull.solver import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class SearchChoice:
+    """How a problem is to be searched and checked, as the caller says it."""
+
+    strategy: str | Strategy = "best_of_n"
+    settings: SearchSettings = field(default_factory=SearchSettings)
+    """For a strategy by name; one of the caller's own has its settings."""
+    verifier: str | Verifier | None = AUTO
+    """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, or an
+    object of the caller's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """A search that fits its problem: everything a solver needs but the model."""
+
+    strategy: Spec
+    strategies: StrategyTable
+    verifiers: tuple[Verifier, ...] = ()
+
+    def solver(self, model: OpenModel, journal: Journal) -> Solver:
+        """The solver of this plan. Its solves can be set up again from their journal."""
+        spec = SolveSpec(
+            model.policy.capabilities.model,
+            model.spec,
+            self.strategy,
+            verifiers=tuple(verifier.source for verifier in self.verifiers),
+        )
+        return Solver(
+            spec,
+            model.policy,
+            self.verifiers,
+            Fixed(self.strategy),
+            self.strategies,
+            journal,
+        )
+
+
+def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
+    """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
+    verifier = _verifier(problem, choice.verifier)
+    verifiers = () if verifier is None else (verifier,)
+    if not isinstance(choice.strategy, str):
+        spec = Spec(own_name(choice.strategy))
+        return SearchPlan(spec, StrategyTable({spec.name: choice.strategy}), verifiers)
+    is_asked_for = choice.verifier != AUTO
+    source = None if verifier is None else verifier.source
+    spec = strategy_spec(choice.strategy, choice.settings, source, insists=is_asked_for)
+    return SearchPlan(spec, StrategyTable(), verifiers if "verifier" in spec.options else ())
+
+
+def _verifier(problem: Problem, choice: str | Verifier | None) -> Verifier | None:
+    if choice is None or isinstance(choice, str):
+        return find_verifier(choice or "none", problem.answer_kind)
+    return choice
+
+
+def plan_again(
+    spec: SolveSpec, *, strategy: Strategy | None = None, verifier: Verifier | None = None
+) -> SearchPlan:
+    """The plan of a journalled solve. What its author made must be passed again."""
+    own = {} if strategy is None else {own_name(strategy): strategy}
+    if spec.strategy.name.startswith(OWN) and spec.strategy.name not in own:
+        raise missing_own("strategy", spec.strategy.name)
+    verifiers = tuple(
+        verifier if verifier is not None and verifier.source == source else verifier_of(source)
+        for source in spec.verifiers
+    )
+    return SearchPlan(spec.strategy, StrategyTable(own), verifiers)

@@ -1,0 +1,152 @@
+"""The Python way in: a problem as text, and names or objects for everything else."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mull.build.blocking import blocking
+from mull.build.journals import open_journal
+from mull.build.models import (
+    DEFAULT_MODEL,
+    ModelChoice,
+    OpenModel,
+    choose_model,
+    chosen_by,
+    open_model,
+)
+from mull.build.plan import SearchChoice, plan_again, plan_search
+from mull.build.strategies import AUTO, SearchSettings
+from mull.core.expansion import Thinking
+from mull.core.problem import Problem
+from mull.core.protocols import Journal, Policy, Strategy, Verifier
+from mull.core.solution import Solution
+from mull.core.state import replay
+from mull.core.usage import Budget
+from mull.solver import Observer
+from mull.solver.recorder import ignore
+from mull.solver.solver import solution_of
+
+
+async def solve_async(
+    problem: str | Problem,
+    *,
+    model: str | OpenModel | Policy = DEFAULT_MODEL,
+    strategy: str | Strategy = "best_of_n",
+    n: int | None = None,
+    width: int | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    thinking: Thinking | None = None,
+    verifier: str | Verifier | None = AUTO,
+    budget_tokens: int | None = None,
+    budget_seconds: float | None = None,
+    seed: int = 0,
+    journal: str | Path | Journal | None = None,
+    solve_id: str | None = None,
+    on_event: Observer = ignore,
+) -> Solution:
+    """Solve a problem; `solution.answer` is None where no answer can be given honestly.
+
+    Args:
+        problem: Free text, or a `Problem`. A shipped model knows the built-in puzzle families
+            alone; `ProblemNotUnderstoodError` refuses what is none of them.
+        model: A shipped model's name, a checkpoint folder, `scripted:FILE`, what `open_model`
+            gave (load once, solve often), or a policy of your own.
+        strategy: A strategy's name, or a strategy of your own.
+        n: Answers to draw. With the next four: None is the strategy's own default.
+        width: Answers drawn at once by `early_stop`.
+        temperature: Of sampling, above 0.
+        max_tokens: Tokens one answer may take, reasoning included.
+        thinking: Whether the model reasons before it answers; `Thinking.OFF` is the direct form.
+        verifier: A name, `"auto"` (the exact checker where the problem's kind has one), `"none"`,
+            or a verifier of your own.
+        budget_tokens: Generated tokens that are never passed; None is no limit.
+        budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
+        seed: Equal arguments and an equal seed give an equal answer.
+        journal: A file that keeps the solve so that `resume` can continue it; None keeps nothing.
+        solve_id: The id in the journal; None draws one.
+        on_event: Sees every event of the trace, and text as it streams.
+
+    Raises:
+        BadInputError: for anything in the arguments that cannot work, before anything is spent.
+        StoreError: when the journal cannot be written; what was written stays valid.
+    """
+    budget = Budget(max_tokens=budget_tokens, max_seconds=budget_seconds)
+    source = _source(model)
+    asked = problem if isinstance(problem, Problem) else source.problem(problem)
+    settings = SearchSettings(n, width, temperature, max_tokens, thinking)
+    plan = plan_search(asked, SearchChoice(strategy, settings, verifier))
+    async with open_journal(journal) as kept, _opened(source) as opened:
+        return await plan.solver(opened, kept).solve(
+            asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event
+        )
+
+
+async def resume_async(
+    solve_id: str,
+    *,
+    journal: str | Path | Journal,
+    more_tokens: int | None = None,
+    more_seconds: float | None = None,
+    model: OpenModel | Policy | None = None,
+    strategy: Strategy | None = None,
+    verifier: Verifier | None = None,
+    on_event: Observer = ignore,
+) -> Solution:
+    """Continue an interrupted solve, or one that ran out of budget, from its journal.
+
+    Nothing that is journalled is generated again. A solve that has ended and is given nothing more
+    is returned as it ended, without its model being loaded.
+
+    Args:
+        solve_id: As in `Solution.solve_id` and `mull runs`.
+        journal: Where the solve was kept.
+        more_tokens: On top of the solve's token budget.
+        more_seconds: On top of its time.
+        model: An open model, or the policy of your own that the solve was started with; None opens
+            what the journal names.
+        strategy: The strategy of your own that the solve was started with, if it was.
+        verifier: The verifier of your own that it was started with, if it was.
+        on_event: Sees every new event.
+
+    Raises:
+        UnknownSolveError: when the journal holds no solve of that id.
+        JournalCorruptError: when what it holds is damaged.
+    """
+    extra = _extra(more_tokens, more_seconds)
+    async with open_journal(journal) as kept:
+        state = replay(await kept.load(solve_id))
+        if state.ended is not None and extra is None:
+            return solution_of(solve_id, state)
+        spec = state.started.spec
+        plan = plan_again(spec, strategy=strategy, verifier=verifier)
+        source = chosen_by(spec.policy) if model is None else _source(model)
+        async with _opened(source) as opened:
+            return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
+
+
+def _extra(more_tokens: int | None, more_seconds: float | None) -> Budget | None:
+    if more_tokens is None and more_seconds is None:
+        return None
+    return Budget(max_tokens=more_tokens, max_seconds=more_seconds)
+
+
+def _source(model: str | OpenModel | Policy) -> ModelChoice | OpenModel:
+    """What is cheap to find out about a model: nothing is loaded."""
+    if isinstance(model, str):
+        return choose_model(model)
+    return model if isinstance(model, OpenModel) else OpenModel.own(model)
+
+
+@asynccontextmanager
+async def _opened(source: ModelChoice | OpenModel) -> AsyncGenerator[OpenModel, None]:
+    """Open what is not open; what the caller opened stays the caller's."""
+    if isinstance(source, OpenModel):
+        yield source
+        return
+    async with open_model(source) as opened:
+        yield opened
+
+
+solve = blocking(solve_async, "solve")
+resume = blocking(resume_async, "resume")

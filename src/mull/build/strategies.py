@@ -1,0 +1,143 @@
+"""From names and settings to strategies and verifiers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from mull.core.answers import AnswerKey, AnswerKeys
+from mull.core.errors import BadInputError, UnknownNameError
+from mull.core.expansion import Thinking
+from mull.core.problem import AnswerKind
+from mull.core.protocols import Strategy, Verifier
+from mull.core.score import Source
+from mull.core.spec import Option, Spec
+from mull.puzzles import ANSWER_RULES
+from mull.search import strategy_of, strategy_options
+from mull.verifiers import VERIFIERS, verifier_named
+
+AUTO: Final = "auto"
+"""The verifier's name that means: the exact checker of the problem's kind, or none."""
+NONE: Final = "none"
+
+CHECKERS: Final[Mapping[AnswerKind, str]] = MappingProxyType({AnswerKind.COUNTDOWN: "countdown"})
+"""The exact checker of each answer kind that has one."""
+
+OWN: Final = "own:"
+"""Prefix of the spec name of an object that the caller made."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How to search. None leaves the strategy's own default; a setting it lacks is refused."""
+
+    n: int | None = None
+    """Answers to draw."""
+    width: int | None = None
+    """Answers drawn at once where a strategy may stop between them."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    """Tokens one answer may take, reasoning included."""
+    thinking: Thinking | None = None
+
+    def options(self) -> dict[str, Option]:
+        """What was set, by the names of strategy options."""
+        if self.temperature is not None and not 0 < self.temperature <= 10:
+            raise BadInputError(
+                f"temperature is {self.temperature}; it must lie above 0 and not above 10",
+                hint="strategy `greedy` decodes at temperature 0",
+            )
+        given: dict[str, Option] = {
+            "n": self.n,
+            "width": self.width,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "thinking": self.thinking.value if self.thinking else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def strategy_spec(
+    name: str, settings: SearchSettings, verifier: Source | None, *, insists: bool = False
+) -> Spec:
+    """The spec of a named strategy, checked; `BadInputError` says what does not fit.
+
+    With `insists`, a verifier that the strategy has no use for is an error.
+    """
+    known = strategy_options(name)
+    options = settings.options()
+    if verifier is not None and "verifier" in known:
+        options["verifier"] = verifier.verifier
+    elif verifier is not None and insists:
+        raise BadInputError(
+            f"strategy `{name}` takes no verifier",
+            hint="leave the verifier out, or use `best_of_n` or `early_stop`",
+        )
+    elif known.get("verifier"):
+        raise BadInputError(
+            f"strategy `{name}` needs a verifier, and there is none for this problem",
+            hint="use `best_of_n` or `self_consistency`, or pass a verifier of your own",
+        )
+    spec = Spec(name, options)
+    strategy_of(spec, answer_keys())
+    return spec
+
+
+def answer_keys() -> AnswerKey:
+    """When two answers are the same: the rules of the built-in families, else as text."""
+    return AnswerKeys(ANSWER_RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyTable:
+    """Makes the strategies that specs name: the built-in ones, and the caller's own."""
+
+    own: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
+    answer_key: AnswerKey = field(default_factory=answer_keys)
+
+    def __call__(self, spec: Spec) -> Strategy:
+        """The strategy; raises `BadInputError` for one that only its author has."""
+        if spec.name in self.own:
+            return self.own[spec.name]
+        if spec.name.startswith(OWN):
+            raise missing_own("strategy", spec.name)
+        return strategy_of(spec, self.answer_key)
+
+
+def own_name(thing: object) -> str:
+    """The spec name of an object that the caller made."""
+    return OWN + type(thing).__name__
+
+
+def missing_own(kind: str, name: str) -> BadInputError:
+    """The error for a solve that cannot go on without an object of the caller's."""
+    return BadInputError(
+        f"the solve uses a {kind} of its author's own, `{name.removeprefix(OWN)}`",
+        hint=f"resume it from Python and pass the object: mull.resume(..., {kind}=...)",
+    )
+
+
+def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
+    """The verifier of that name; `auto` chooses by the answer kind, `none` is none."""
+    if name == NONE:
+        return None
+    if name == AUTO:
+        checker = CHECKERS.get(kind)
+        return verifier_named(checker)() if checker else None
+    if name not in VERIFIERS:
+        raise UnknownNameError("verifier", name, (AUTO, NONE, *VERIFIERS))
+    return verifier_named(name)()
+
+
+def verifier_of(source: Source) -> Verifier:
+    """The built-in verifier that once spoke as `source`; `BadInputError` where there is none."""
+    makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
+    for verifier in (make() for make in makers):
+        if verifier.source == source:
+            return verifier
+        if verifier.source.verifier == source.verifier:
+            raise BadInputError(
+                f"the solve was checked by `{source}`; this mull has `{verifier.source}`",
+                hint="use the version of mull that started it, or solve the problem anew",
+            )
+    raise missing_own("verifier", source.verifier)

@@ -1,0 +1,76 @@
+"""The command line, put together: one line a command."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+from mull import __version__
+from mull.cli import models, runs, solve, train
+from mull.cli.exits import ExitCode, exit_code_of, say_error
+from mull.cli.output import show
+from mull.core.errors import MullError
+
+app = typer.Typer(
+    name="mull",
+    help="Decides how much a language model should think, in which shape, and when to stop.",
+    epilog='Start here: mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."',
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
+
+app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
+app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
+app.command(epilog=runs.EXAMPLES)(runs.runs)
+app.command(epilog=models.EXAMPLES)(models.models)
+app.add_typer(training, name="train")
+training.command(epilog=train.EXAMPLES)(train.policy)
+
+# Every usage error is a sibling of the public `BadParameter`; their parent is not exported.
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  (the callback's signature)
+    if wanted:
+        show(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Nothing but `ExitCode`s comes out."""
+    try:
+        result: object = app(arguments, prog_name="mull", standalone_mode=False)
+    except MullError as error:
+        say_error(error.message, error.hint)
+        return exit_code_of(error)
+    except _UsageError as error:
+        path = error.ctx.command_path if error.ctx else "mull"
+        say_error(error.format_message(), f"`{path} --help` shows how it is used")
+        return ExitCode.BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read standard output has had enough, as in `mull runs | head -1`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> None:
+    """The entry point of the `mull` command."""
+    sys.exit(run(sys.argv[1:]))

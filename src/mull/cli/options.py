@@ -1,0 +1,122 @@
+"""Options that several commands share, spelled and explained the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mull.build import DEFAULT_MODEL, MODELS
+from mull.cli.places import default_journal
+from mull.search import STRATEGIES
+
+_SEARCH = "How to search"
+_LIMITS = "How much"
+_OUTPUT = "What to show and keep"
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help=f"A shipped model ({', '.join(sorted(MODELS))}) or a checkpoint folder.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+StrategyOption = Annotated[
+    str,
+    typer.Option("--strategy", "-s", help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_SEARCH),
+]
+CountOption = Annotated[
+    int | None,
+    typer.Option(
+        "--n", help="Answers to draw (the strategy's own default).", rich_help_panel=_SEARCH
+    ),
+]
+WidthOption = Annotated[
+    int | None,
+    typer.Option(
+        "--width",
+        help="early_stop: answers drawn at once before it looks (1).",
+        rich_help_panel=_SEARCH,
+    ),
+]
+VerifierOption = Annotated[
+    str,
+    typer.Option(
+        "--verifier",
+        help="countdown, none, or auto: the exact checker of the problem's kind if it has one.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option("--temperature", help="Of sampling (1.0).", rich_help_panel=_SEARCH),
+]
+ReasoningOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--reason/--direct",
+        help="Think in steps, or answer at once (as the model does by itself).",
+        rich_help_panel=_SEARCH,
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", help="Equal seeds draw equal answers.", rich_help_panel=_SEARCH, min=0),
+]
+TokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--budget-tokens", help="Generated tokens, never passed.", rich_help_panel=_LIMITS
+    ),
+]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option("--budget-seconds", help="Wall-clock time.", rich_help_panel=_LIMITS),
+]
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option("--max-tokens", help="Tokens one answer may take (256).", rich_help_panel=_LIMITS),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on standard output.", rich_help_panel=_OUTPUT),
+]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        help="Write every event of the solve to this file as JSON lines.",
+        rich_help_panel=_OUTPUT,
+        dir_okay=False,
+    ),
+]
+JournalOption = Annotated[
+    Path,
+    typer.Option(
+        "--journal",
+        help="The file that keeps solves, so that they can be resumed (or $MULL_JOURNAL).",
+        rich_help_panel=_OUTPUT,
+        default_factory=default_journal,
+        show_default="in the user's state folder",
+    ),
+]
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "CountOption",
+    "JournalOption",
+    "JsonOption",
+    "MaxTokensOption",
+    "ModelOption",
+    "ReasoningOption",
+    "SecondsOption",
+    "SeedOption",
+    "StrategyOption",
+    "TemperatureOption",
+    "TokensOption",
+    "TraceOption",
+    "VerifierOption",
+    "WidthOption",
+]

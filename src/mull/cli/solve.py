@@ -1,0 +1,205 @@
+"""`mull solve` and `mull resume`: one solve, live, then its solution."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated, Final
+
+import typer
+
+from mull.build import DEFAULT_MODEL, open_journal, resume_async, solve_async
+from mull.cli.exits import ExitCode
+from mull.cli.options import (
+    CountOption,
+    JournalOption,
+    JsonOption,
+    MaxTokensOption,
+    ModelOption,
+    ReasoningOption,
+    SecondsOption,
+    SeedOption,
+    StrategyOption,
+    TemperatureOption,
+    TokensOption,
+    TraceOption,
+    VerifierOption,
+    WidthOption,
+)
+from mull.cli.output import say
+from mull.cli.places import default_journal
+from mull.cli.progress import watching
+from mull.cli.solution import show_solution, show_solution_json
+from mull.cli.traces import check_writable, write_trace
+from mull.core.errors import JournalCorruptError
+from mull.core.events import Event, SolveStarted, StopReason
+from mull.core.expansion import Thinking
+from mull.core.protocols import Journal
+from mull.core.solution import Solution
+from mull.solver import Observer
+
+SOLVE_EXAMPLES: Final = """\
+Examples:
+
+mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."
+
+mull solve "Make 24 from 1 5 5 5" --strategy early_stop --n 256 --budget-tokens 20000
+
+mull solve "Multiply 847 by 293." --strategy self_consistency --n 8 --json
+
+Exit codes: 0 answered, 1 no answer, 2 bad input, 3 failure, 130 interrupted."""
+
+RESUME_EXAMPLES: Final = """\
+Examples:
+
+mull resume 3f9a1c20bb
+
+mull resume 3f9a1c20bb --more-tokens 5000
+
+`mull runs` lists the ids."""
+
+ProblemArgument = Annotated[
+    str, typer.Argument(metavar="PROBLEM", help="The problem in words.", show_default=False)
+]
+SolveIdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The solve's id, as `mull runs` lists it.")
+]
+MoreTokensOption = Annotated[
+    int | None, typer.Option("--more-tokens", help="Generated tokens on top of the budget.")
+]
+MoreSecondsOption = Annotated[
+    float | None, typer.Option("--more-seconds", help="Seconds on top of the budget.")
+]
+
+Drive = Callable[[Journal, Observer], Coroutine[None, None, Solution]]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One solve as the command line runs it: where it is kept and what is shown of it."""
+
+    solve_id: str
+    journal: Path
+    as_json: bool
+    trace: Path | None
+
+    def run(self, drive: Drive) -> None:
+        """Drive the solve, show its solution, and end with the exit code that fits it."""
+        if self.trace is not None:
+            check_writable(self.trace)
+        try:
+            solution, events = asyncio.run(self._drive(drive))
+        except KeyboardInterrupt:
+            self._say_how_to_go_on()
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        self._show(solution, events)
+        if self.trace is not None:
+            write_trace(self.trace, events)
+        raise typer.Exit(_exit_code(solution))
+
+    async def _drive(self, drive: Drive) -> tuple[Solution, list[Event]]:
+        async with open_journal(self.journal) as journal:
+            with watching() as view:
+                solution = await drive(journal, view.see)
+            return solution, list(await journal.load(self.solve_id))
+
+    def _show(self, solution: Solution, events: list[Event]) -> None:
+        if not self.as_json:
+            show_solution(solution)
+            if solution.stop.is_budget:
+                say(f"to go on: {self._resume_command} --more-tokens N", style="dim")
+            return
+        started = events[0]
+        if not isinstance(started, SolveStarted):
+            raise JournalCorruptError(f"solve `{self.solve_id}` does not start with its start")
+        show_solution_json(solution, started.spec, started.seed)
+
+    def _say_how_to_go_on(self) -> None:
+        say("interrupted; every finished step is kept", style="yellow")
+        say(f"to go on: {self._resume_command}", style="yellow")
+
+    @property
+    def _resume_command(self) -> str:
+        is_elsewhere = self.journal != default_journal()
+        return f"mull resume {self.solve_id}" + (
+            f" --journal {self.journal}" if is_elsewhere else ""
+        )
+
+
+def _exit_code(solution: Solution) -> ExitCode:
+    if solution.stop is StopReason.FAILED:
+        return ExitCode.FAILURE
+    return ExitCode.NO_ANSWER if solution.answer is None else ExitCode.OK
+
+
+def solve(
+    problem: ProblemArgument,
+    *,
+    model: ModelOption = DEFAULT_MODEL,
+    strategy: StrategyOption = "best_of_n",
+    n: CountOption = None,
+    width: WidthOption = None,
+    verifier: VerifierOption = "auto",
+    temperature: TemperatureOption = None,
+    reason: ReasoningOption = None,
+    seed: SeedOption = 0,
+    budget_tokens: TokensOption = None,
+    budget_seconds: SecondsOption = None,
+    max_tokens: MaxTokensOption = None,
+    as_json: JsonOption = False,
+    trace: TraceOption = None,
+    journal: JournalOption,
+) -> None:
+    """Solve a problem: draw attempts, check them, give the best answer and say why it stopped."""
+    session = Session(token_hex(5), journal, as_json, trace)
+
+    async def drive(kept: Journal, see: Observer) -> Solution:
+        return await solve_async(
+            problem,
+            model=model,
+            strategy=strategy,
+            n=n,
+            width=width,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            thinking=_thinking(reason=reason),
+            verifier=verifier,
+            budget_tokens=budget_tokens,
+            budget_seconds=budget_seconds,
+            seed=seed,
+            journal=kept,
+            solve_id=session.solve_id,
+            on_event=see,
+        )
+
+    session.run(drive)
+
+
+def _thinking(*, reason: bool | None) -> Thinking | None:
+    if reason is None:
+        return None
+    return Thinking.AUTO if reason else Thinking.OFF
+
+
+def resume(
+    solve_id: SolveIdArgument,
+    *,
+    more_tokens: MoreTokensOption = None,
+    more_seconds: MoreSecondsOption = None,
+    as_json: JsonOption = False,
+    trace: TraceOption = None,
+    journal: JournalOption,
+) -> None:
+    """Continue a solve that was interrupted or ran out of budget; nothing is computed twice."""
+
+    async def drive(kept: Journal, see: Observer) -> Solution:
+        return await resume_async(
+            solve_id,
+            journal=kept,
+            more_tokens=more_tokens,
+            more_seconds=more_seconds,
+            on_event=see,
+        )
+
+    Session(solve_id, journal, as_json, trace).run(drive)

@@ -1,0 +1,110 @@
+"""`mull train`: make a model from nothing."""
+
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from mull.build import describe, find_checkpoint, needs_extra
+from mull.cli.exits import ExitCode
+from mull.cli.output import is_watched, message_console, say, show
+from mull.core.errors import BadInputError
+
+if TYPE_CHECKING:
+    from mull.training.policy import PolicyTrainer, TrainingPlan
+    from mull.training.policy import Progress as TrainingProgress
+
+EXAMPLES: Final = """\
+Examples:
+
+mull train policy --size mini --tokens 20000000 --out runs/mini
+
+mull train policy --size base --minutes 60 --out runs/base --device cuda
+
+The same command again goes on where a stopped run was."""
+
+SECONDS_BETWEEN_LINES: Final = 30.0
+"""Of progress, where nobody watches a bar."""
+
+SizeOption = Annotated[str, typer.Option("--size", help="mini or base.")]
+TokensOption = Annotated[
+    int, typer.Option("--tokens", help="Tokens to train on; the learning rate ends with them.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option("--minutes", help="End after this long if that comes first.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of weights and data.", min=0)]
+OutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder of the run; the model ends up in its `model`.", file_okay=False
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+CompileOption = Annotated[bool, typer.Option("--compile/--no-compile", help="Use torch.compile.")]
+
+
+def policy(
+    *,
+    size: SizeOption = "mini",
+    tokens: TokensOption = 20_000_000,
+    minutes: MinutesOption = None,
+    seed: SeedOption = 0,
+    out: OutOption,
+    device: DeviceOption = "cpu",
+    compiled: CompileOption = True,
+) -> None:
+    """Train a policy on puzzles made on the fly; a run that was stopped goes on."""
+    with needs_extra("train", "`mull train policy`"):
+        import torch
+
+        from mull.training.policy import PolicyTrainer, TrainingPlan
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInputError(f"device `{device}` is not there", hint="use --device cpu")
+    limit = float("inf") if minutes is None else minutes
+    plan = TrainingPlan(size, tokens, limit, seed=seed, device=device, compiled=compiled)
+    trainer = PolicyTrainer(plan, out)
+    if trainer.progress.step:
+        say(f"going on after step {trainer.progress.step:,} of the run in `{out}`")
+    try:
+        folder = _train(trainer, plan)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from the last save", style="yellow")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    card = describe(find_checkpoint(str(folder)))
+    say(f"{card.num_parameters:,} parameters, {card.num_bytes / 1e6:.1f} MB; --model {folder}")
+    show(str(folder))
+
+
+def _train(trainer: "PolicyTrainer", plan: "TrainingPlan") -> Path:
+    if not is_watched():
+        return trainer.run(_Lines(plan).report)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=message_console()) as bar:
+        task = bar.add_task("training", total=1.0)
+
+        def report(now: "TrainingProgress") -> None:
+            bar.update(task, completed=now.share(plan), description=_in_words(now))
+
+        return trainer.run(report)
+
+
+class _Lines:
+    """Progress for a log: a line now and then."""
+
+    def __init__(self, plan: "TrainingPlan") -> None:
+        self.plan = plan
+        self.last = monotonic() - SECONDS_BETWEEN_LINES
+
+    def report(self, now: "TrainingProgress") -> None:
+        """Say where the run stands, unless it was said a moment ago."""
+        if monotonic() - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = monotonic()
+            say(f"{now.share(self.plan):4.0%}  {_in_words(now)}")
+
+
+def _in_words(now: "TrainingProgress") -> str:
+    speed = now.tokens / now.seconds if now.seconds else 0.0
+    return f"{now.tokens / 1e6:.1f} M tokens, loss {now.loss:.3f}, {speed:,.0f} tokens/s"
