@@ -1,0 +1,73 @@
+"""Means over problems with 95 % intervals.
+
+The unit is the problem: seeds are averaged within a problem before they come here, and problems are
+resampled, not samples. All columns of one table see the same resamples, so that their intervals
+belong together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mull.core.seeds import derive_seed
+
+Floats = NDArray[np.float64]
+
+CONFIDENCE: Final = 0.95
+NUM_RESAMPLES: Final = 10_000
+_CHUNK_CELLS: Final = 4_000_000
+"""Draws held at once: bounds the memory of a bootstrap over many problems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_intervals(
+    values: Floats, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES
+) -> list[Interval]:
+    """The mean of every column of `values` [problems, columns], with a percentile bootstrap.
+
+    A column that is all 0 or all 1 leaves a bootstrap nothing to see; its open end is then the
+    exact binomial (Clopper-Pearson) bound. ValueError without problems.
+    """
+    if values.ndim != 2 or not len(values):
+        raise ValueError(f"mean_intervals() needs [problems, columns], not {values.shape}")
+    resampled = np.concatenate(list(_resampled_means(values, seed, num_resamples)))
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)  # [columns] each
+    return [
+        _at_the_edge(Interval(float(mean), float(low[column]), float(high[column])), len(values))
+        for column, mean in enumerate(values.mean(axis=0))
+    ]
+
+
+def _resampled_means(values: Floats, seed: int, num_resamples: int) -> Iterator[Floats]:
+    """Means of draws of as many problems, with replacement, in chunks [draws, columns]."""
+    num_problems = len(values)
+    rng = np.random.default_rng(derive_seed(seed, "bootstrap", num_problems))
+    chunk = max(1, min(num_resamples, _CHUNK_CELLS // num_problems))
+    for start in range(0, num_resamples, chunk):
+        num_draws = min(chunk, num_resamples - start)
+        drawn = rng.integers(num_problems, size=(num_draws, num_problems))
+        cells = drawn + np.arange(num_draws)[:, None] * num_problems
+        counts = np.bincount(cells.ravel(), minlength=num_draws * num_problems)
+        yield counts.reshape(num_draws, num_problems) @ values / num_problems
+
+
+def _at_the_edge(interval: Interval, num_problems: int) -> Interval:
+    """Nothing failed, or nothing worked: how far from that the truth may lie (exact binomial)."""
+    bound = ((1.0 - CONFIDENCE) / 2.0) ** (1.0 / num_problems)
+    if interval.low == interval.high == 1.0:
+        return Interval(1.0, bound, 1.0)
+    if interval.low == interval.high == 0.0:
+        return Interval(0.0, 0.0, 1.0 - bound)
+    return interval

@@ -1,0 +1,212 @@
+"""The results of a run on disk: one JSON line an arm, problem and seed, appended as they come.
+
+A directory belongs to one configuration and to the weights it was begun with. A run that was
+killed is continued by the same command; a torn last line is dropped and its problem done again.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TextIO, cast
+
+from mull.core.codec import DecodeError, Json, decode, encode
+from mull.core.errors import BadInputError, StoreError, StoreFullError
+from mull.evaluation.config import EvalConfig, differences
+
+RESULTS_VERSION: Final = 1
+CONFIG: Final = "config.json"
+RESULTS: Final = "results.jsonl"
+
+Key = tuple[str, str, int]
+"""Arm name, problem id, seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an arm came to with its first n samples."""
+
+    n: int
+    is_right: bool
+    """By the grader, against the reference."""
+    has_answer: bool
+    generated_tokens: int
+    """Completions, verifiers and what was thrown away."""
+    prompt_tokens: int
+    cached_tokens: int
+    """The part of `prompt_tokens` that cost no compute."""
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """One line: an arm on one problem with one seed."""
+
+    arm: str
+    problem_id: str
+    group: str
+    """The problem's numbers or word."""
+    seed: int
+    num_samples: int
+    """Drawn; fewer than the largest n where the strategy stopped early."""
+    num_right: int
+    """Of them, by the grader: whether or not the strategy chose one."""
+    readings: tuple[Reading, ...]
+    """One a sample count, ascending."""
+    stop: str
+    """Why the solve ended."""
+    seconds: float
+    """Wall-clock time of the run since its previous result: their sum is the time it worked."""
+
+    @property
+    def key(self) -> Key:
+        """What the line is about."""
+        return self.arm, self.problem_id, self.seed
+
+
+@dataclass(slots=True)
+class RunDirectory:
+    """The results of one configuration. Owned by the process that holds its lock."""
+
+    path: Path
+    config: EvalConfig
+    results: dict[Key, ArmResult]
+    models: dict[str, str]
+    """Model id (name, weights, number format) by the name it was asked for with."""
+    _lines: TextIO = field(repr=False)
+
+    def has(self, key: Key) -> bool:
+        """Whether this is done."""
+        return key in self.results
+
+    def claim_model(self, name: str, model_id: str) -> None:
+        """Record whose samples these are; BadInputError if the weights were others before."""
+        before = self.models.setdefault(name, model_id)
+        if before != model_id:
+            raise BadInputError(
+                f"`{self.path}` holds results of model `{before}`; `{name}` is now `{model_id}`",
+                hint="choose another `--out`, or delete it",
+            )
+        _write_config(self.path, self.config, self.models)
+
+    def append(self, results: Iterable[ArmResult]) -> None:
+        """Add results that belong together; they are on disk when this returns."""
+        new = tuple(results)
+        try:
+            self._lines.write("".join(_line(result) for result in new))
+            self._lines.flush()
+            os.fsync(self._lines.fileno())
+        except OSError as error:
+            raise StoreFullError(
+                f"cannot write to `{self.path / RESULTS}`: {error.strerror}",
+                hint="make room and run the same command again; finished problems are kept",
+            ) from error
+        self.results.update((result.key, result) for result in new)
+
+
+@contextmanager
+def run_directory(path: Path, config: EvalConfig) -> Generator[RunDirectory, None, None]:
+    """Open or begin a run. The directory is locked while open.
+
+    Raises BadInputError if it holds another configuration, other files, or is being written to.
+    """
+    models = _begin_or_continue(path, config)
+    try:
+        with (path / RESULTS).open("a+", encoding="utf-8") as lines:
+            _lock(lines, path)
+            results = _read(lines)
+            yield RunDirectory(path, config, results, models, lines)
+    except OSError as error:
+        raise StoreError(f"cannot use `{path}`: {error.strerror}") from error
+
+
+def _begin_or_continue(path: Path, config: EvalConfig) -> dict[str, str]:
+    """Model ids by name: those on record, or none for a new run."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not (path / CONFIG).exists():
+            _refuse_foreign_files(path)
+            _write_config(path, config, {})
+        return _check_config(path, config)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot use `{path}` for results: {error.strerror}", hint="choose another `--out`"
+        ) from error
+
+
+def _refuse_foreign_files(path: Path) -> None:
+    foreign = sorted(each.name for each in path.iterdir())
+    if foreign:
+        raise BadInputError(
+            f"`{path}` is not a results directory: it holds `{foreign[0]}`",
+            hint="choose an empty or new directory with `--out`",
+        )
+
+
+def _write_config(path: Path, config: EvalConfig, models: dict[str, str]) -> None:
+    content = {"v": RESULTS_VERSION, "config": config.to_json(), "models": models}
+    draft = path / f".{CONFIG}"
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path / CONFIG)
+
+
+def _check_config(path: Path, config: EvalConfig) -> dict[str, str]:
+    foreign = BadInputError(
+        f"`{path / CONFIG}` is not the configuration of an evaluation",
+        hint="choose another `--out`",
+    )
+    try:
+        content = cast("dict[str, Json]", json.loads((path / CONFIG).read_text(encoding="utf-8")))
+        there, models = content["config"], cast("dict[str, str]", content["models"])
+        version = content["v"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise foreign from error
+    if version != RESULTS_VERSION:
+        raise BadInputError(
+            f"`{path}` was written in format {version}; this mull reads {RESULTS_VERSION}",
+            hint="choose another `--out`",
+        )
+    if different := differences(there, config.to_json()):
+        raise BadInputError(
+            f"`{path}` holds another evaluation: {'; '.join(different)}",
+            hint="choose another `--out`, or repeat the command it was begun with",
+        )
+    return dict(models)
+
+
+def _lock(lines: TextIO, path: Path) -> None:
+    """Released by the kernel, however the process ends."""
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadInputError(
+            f"another process is writing to `{path}`", hint="wait for it, or choose another `--out`"
+        ) from error
+
+
+def _line(result: ArmResult) -> str:
+    return json.dumps(encode(result), separators=(",", ":")) + "\n"
+
+
+def _read(lines: TextIO) -> dict[Key, ArmResult]:
+    """All whole lines; what a crash tore off the end is cut away."""
+    lines.seek(0)
+    text = lines.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        lines.truncate(len(whole.encode()))
+    results = [_decoded(line, number) for number, line in enumerate(whole.splitlines(), start=1)]
+    return {result.key: result for result in results}
+
+
+def _decoded(line: str, number: int) -> ArmResult:
+    try:
+        return decode(ArmResult, cast(Json, json.loads(line)))
+    except (ValueError, DecodeError) as error:
+        raise StoreError(
+            f"line {number} of `{RESULTS}` is not a result: {error}",
+            hint="delete that line to have its problem done again",
+        ) from error

@@ -1,0 +1,86 @@
+"""A player who knows the rules and nothing else, and small evaluations of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mull.build import OpenModel
+from mull.core.codec import decode
+from mull.core.expansion import Call
+from mull.core.protocols import Policy
+from mull.evaluation import ArmResult, Bench, EvalConfig, ProblemSet, Report, evaluate
+from mull.evaluation.evaluate import ModelOpener
+from mull.evaluation.results import RESULTS
+from mull.policies.scripted import Reply, ScriptedPolicy
+from mull.puzzles import Countdown, puzzle_of
+from mull.tasks.walk import random_walk, write_moves
+from mull.verifiers import CountdownChecker
+
+Evaluate = Callable[..., Report]
+
+CONFIG = EvalConfig(
+    ProblemSet("countdown", suite="game24", count=5),
+    models=("player",),
+    ns=(1, 4, 16),
+    verifier=CountdownChecker().source.verifier,
+)
+
+
+def legal_derivation(call: Call) -> Reply:
+    """A random legal derivation: right now and then, another one for every seed."""
+    puzzle = puzzle_of(call.bases[0].problem)
+    assert isinstance(puzzle, Countdown)
+    return Reply(write_moves(random_walk(puzzle.numbers, Random(call.branch.seed))))
+
+
+PLAYER = ScriptedPolicy(legal_derivation, arrival_seed=3, flops_per_token=2.0)
+"""Arrival order is shuffled, so that nothing may depend on it."""
+
+
+@pytest.fixture
+def player() -> ScriptedPolicy:
+    return PLAYER
+
+
+@pytest.fixture
+def config() -> EvalConfig:
+    return CONFIG
+
+
+@pytest.fixture
+def run(tmp_path: Path, player: ScriptedPolicy) -> Evaluate:
+    """Evaluates a configuration in a directory of that name."""
+
+    def evaluate_in(
+        config: EvalConfig, name: str = "run", policy: Policy = player, **changes: Sequence[str]
+    ) -> Report:
+        bench = Bench((CountdownChecker(),), opening(policy))
+        changed = replace(config, **changes)
+        return asyncio.run(evaluate(changed, tmp_path / name, bench=bench))
+
+    return evaluate_in
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Callable[[str], list[ArmResult]]:
+    """The results that a run has put down, in the order of their lines."""
+
+    def read(name: str) -> list[ArmResult]:
+        text = (tmp_path / name / RESULTS).read_text(encoding="utf-8")
+        return [decode(ArmResult, json.loads(line)) for line in text.splitlines()]
+
+    return read
+
+
+def opening(policy: Policy) -> ModelOpener:
+    @asynccontextmanager
+    async def open_model(name: str) -> AsyncGenerator[OpenModel, None]:
+        yield OpenModel.own(policy)
+
+    return open_model
