@@ -30,9 +30,7 @@ LimitOption = Annotated[
 ]
 
 
-def runs(*, limit: _CUT: Final = frozenset({"problem", "answer", "model"})
-
-LimitOption = 20, as_json: JsonOption = False, journal: JournalOption) -> None:
+def runs(*, limit: LimitOption = 20, as_json: JsonOption = False, journal: JournalOption) -> None:
     """List the solves that the journal keeps, newest first."""
     summaries = asyncio.run(_read(journal)) if journal.exists() else []
     if as_json:
