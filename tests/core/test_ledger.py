@@ -147,3 +147,13 @@ def assert_below_caps(level: Ledger) -> None:
         cap = level.budget.cap(axis)
         if cap is not None:
             assert amount(level.spent, axis) + level.reserved(axis) <= cap + 1e-9
+
+
+async def test_rounding_of_many_small_prices_is_no_overrun() -> None:
+    ledger = Ledger(Budget(max_money_usd=1.0))
+    claim = await claimed(ledger, Usage(money_usd=15 * 0.001))
+    actual = sum((Usage(money_usd=0.001) for _ in range(15)), Usage())
+    assert actual.money_usd > 15 * 0.001
+    await ledger.settle(claim, actual)
+    assert ledger.overrun == Usage()
+    assert ledger.reserved(Limit.MONEY_USD) == 0

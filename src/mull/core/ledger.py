@@ -10,10 +10,14 @@ Safe under asyncio concurrency: a level takes its own share before it awaits its
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from mull.core.errors import LedgerError, OverrunError
 from mull.core.usage import Budget, Headroom, Limit, Usage, amount
+
+
+_ROUNDING: Final = 1e-9
+"""Relative: a sum of many small prices may differ this much from the price of the sum."""
 
 
 class Bound(StrEnum):
@@ -77,6 +81,8 @@ class Ledger:
     overrun: Usage = Usage()
     """The part of `spent` by calls that spent more than they had reserved."""
     _reserved: dict[Limit, float] = field(default_factory=lambda: dict.fromkeys(Limit, 0))
+    _num_claims: int = 0
+    """Open reservations and those that still wait for the parent's answer."""
     _open: set[Reservation] = field(default_factory=set[Reservation])
 
     def reserved(self, limit: Limit) -> float:
@@ -170,7 +176,8 @@ class Ledger:
         """Raise AssertionError if claims and open reservations disagree."""
         for axis in Limit:
             open_sum = sum(amount(claim.worst, axis) for claim in self._open)
-            if abs(open_sum - self._reserved[axis]) > 1e-9 * max(1.0, open_sum):
+            scale = max(1.0, open_sum, amount(self.spent, axis))
+            if abs(open_sum - self._reserved[axis]) > _ROUNDING * scale:
                 raise AssertionError(f"`{axis}`: {self._reserved[axis]} reserved, {open_sum} open")
 
     def _limited(self) -> list[Limit]:
@@ -185,18 +192,14 @@ class Ledger:
         return None
 
     def _claim(self, worst: Usage, *, sign: int) -> None:
+        self._num_claims += sign
         for axis in Limit:
-            self._reserved[axis] += sign * amount(worst, axis)
-        if sign < 0 and not self._open:
-            # Floats do not cancel exactly; with no claim open the sum is zero by definition.
-            self._settle_rounding()
-
-    def _settle_rounding(self) -> None:
-        for axis, left in self._reserved.items():
-            if abs(left) < 1e-9:
-                self._reserved[axis] = 0
+            # Floats do not cancel exactly, but without a claim the sum is zero by definition.
+            held = self._reserved[axis] + sign * amount(worst, axis)
+            self._reserved[axis] = held if self._num_claims else 0
 
 
 def _beyond(actual: Usage, worst: Usage, axis: Limit) -> bool:
     """Time is charged as it passes, never reserved, so it cannot overrun a claim."""
-    return axis is not Limit.SECONDS and amount(actual, axis) > amount(worst, axis)
+    worst_amount = amount(worst, axis) * (1 + _ROUNDING)
+    return axis is not Limit.SECONDS and amount(actual, axis) > worst_amount

@@ -42,6 +42,8 @@ class Reply:
     fails_after: int | None = None
     """The branch fails once it has this many steps; None: it does not fail."""
     failure: str = "scripted failure"
+    thinks: bool = False
+    """The reply begins in the middle of the thoughts."""
 
 
 Script = Callable[[Call], Reply | str]
@@ -69,10 +71,15 @@ def _picking(replies: Mapping[str, Sequence[Reply | str]], number: Callable[[Cal
         greedy = call.branch.expansion.sampling.is_greedy
         chosen = choices[0 if greedy else number(call) % len(choices)]
         reply = Reply(chosen) if isinstance(chosen, str) else chosen
-        said = len(call.bases[0].steps)
-        return replace(reply, text="\n".join(reply.text.split("\n")[said:]))
+        lines = reply.text.split("\n")
+        said, rest = "\n".join(lines[: _said(call)]), "\n".join(lines[_said(call) :])
+        return replace(reply, text=rest, thinks=_is_thinking(tokenize(said), thinks=reply.thinks))
 
     return reply_to
+
+
+def _said(call: Call) -> int:
+    return len(call.bases[0].steps)
 
 
 def tokenize(text: str) -> list[str]:
@@ -153,7 +160,8 @@ class ScriptedPolicy:
         prompt_tokens = sum(
             len(tokenize(message.content)) for message in call.bases[0].problem.messages
         )
-        for step, finish in _steps(call, [*tokenize(reply.text), END_OF_TURN]):
+        tokens = [*tokenize(reply.text), END_OF_TURN]
+        for step, finish in _steps(call, tokens, thinks=reply.thinks):
             if reply.fails_after is not None and index >= reply.fails_after:
                 yield Failed(call.branch.id, reply.failure)
                 return
@@ -165,11 +173,13 @@ class ScriptedPolicy:
             index, prompt_tokens = index + 1, 0
 
 
-def _steps(call: Call, tokens: Sequence[str]) -> Iterator[tuple[Step, Finish | None]]:
+def _steps(
+    call: Call, tokens: Sequence[str], *, thinks: bool
+) -> Iterator[tuple[Step, Finish | None]]:
     """The steps this call adds to its branch, and why the last of them is the last."""
     end = call.drawn + call.max_tokens
     allowed = tokens[call.drawn : end]
-    thinks = _is_thinking(tokens[: call.drawn])
+    thinks = _is_thinking(tokens[: call.drawn], thinks=thinks)
     held = list[str]()
     for position, token in enumerate(allowed, start=call.drawn + 1):
         held.append(token)
@@ -204,6 +214,7 @@ def _step(tokens: Sequence[str], *, thinks: bool, is_final: bool) -> Step:
     )
 
 
-def _is_thinking(tokens: Sequence[str]) -> bool:
+def _is_thinking(tokens: Sequence[str], *, thinks: bool) -> bool:
+    """Whether thoughts are open after these tokens, if they were (or not) before them."""
     marks = [token for token in tokens if token in {OPEN_THINK, CLOSE_THINK}]
-    return bool(marks) and marks[-1] == OPEN_THINK
+    return marks[-1] == OPEN_THINK if marks else thinks
