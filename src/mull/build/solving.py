@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 
 from mull.build.blocking import blocking
@@ -16,6 +17,7 @@ from mull.build.models import (
 )
 from mull.build.plan import SearchChoice, plan_again, plan_search
 from mull.build.strategies import AUTO, SearchSettings
+from mull.core.errors import BudgetError
 from mull.core.expansion import Thinking
 from mull.core.problem import Problem
 from mull.core.protocols import Journal, Policy, Strategy, Verifier
@@ -71,7 +73,7 @@ async def solve_async(
         BadInputError: for anything in the arguments that cannot work, before anything is spent.
         StoreError: when the journal cannot be written; what was written stays valid.
     """
-    budget = Budget(max_tokens=budget_tokens, max_seconds=budget_seconds)
+    budget = _budget("budget", budget_tokens, budget_seconds)
     source = _source(model)
     asked = problem if isinstance(problem, Problem) else source.problem(problem)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
@@ -113,7 +115,8 @@ async def resume_async(
         UnknownSolveError: when the journal holds no solve of that id.
         JournalCorruptError: when what it holds is damaged.
     """
-    extra = _extra(more_tokens, more_seconds)
+    is_more = more_tokens is not None or more_seconds is not None
+    extra = _budget("more", more_tokens, more_seconds) if is_more else None
     async with open_journal(journal) as kept:
         state = replay(await kept.load(solve_id))
         if state.ended is not None and extra is None:
@@ -125,10 +128,15 @@ async def resume_async(
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 
 
-def _extra(more_tokens: int | None, more_seconds: float | None) -> Budget | None:
-    if more_tokens is None and more_seconds is None:
-        return None
-    return Budget(max_tokens=more_tokens, max_seconds=more_seconds)
+def _budget(prefix: str, tokens: int | None, seconds: float | None) -> Budget:
+    """The two limits as a budget; an error names them as the caller does."""
+    for name, value in ((f"{prefix}_tokens", tokens), (f"{prefix}_seconds", seconds)):
+        if value is not None and not 0 < value < inf:
+            raise BudgetError(
+                f"`{name}` is {value}; it must be above zero",
+                hint="give a positive number, or leave it out for no limit",
+            )
+    return Budget(max_tokens=tokens, max_seconds=seconds)
 
 
 def _source(model: str | OpenModel | Policy) -> ModelChoice | OpenModel:

@@ -66,6 +66,11 @@ def strategy_spec(
     """
     known = strategy_options(name)
     options = settings.options()
+    if beyond := [option for option in options if option not in known]:
+        offered = [option for option in known if option != "verifier"]
+        raise BadInputError(
+            f"strategy `{name}` has no setting `{beyond[0]}`; it has: {', '.join(offered)}"
+        )
     if verifier is not None and "verifier" in known:
         options["verifier"] = verifier.verifier
     elif verifier is not None and insists:

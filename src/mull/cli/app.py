@@ -2,13 +2,14 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
 
 from mull import __version__
-from mull.cli import models, runs, solve, train
+from mull.cli import evaluate, models, runs, solve, train
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
 from mull.core.errors import MullError
@@ -19,6 +20,7 @@ app = typer.Typer(
     epilog='Start here: mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."',
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
@@ -27,6 +29,7 @@ app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
 app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
 app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=models.EXAMPLES)(models.models)
+app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(training, name="train")
 training.command(epilog=train.EXAMPLES)(train.policy)
 
@@ -52,9 +55,10 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Nothing but `ExitCode`s comes out."""
+    """Run one command line and return its exit code. No exception comes out."""
     try:
         result: object = app(arguments, prog_name="mull", standalone_mode=False)
+        sys.stdout.flush()
     except MullError as error:
         say_error(error.message, error.hint)
         return exit_code_of(error)
@@ -64,11 +68,23 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read standard output has had enough, as in `mull runs | head -1`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except OSError as error:
+        return _output_failed(error)
+    except Exception as error:  # noqa: BLE001  (the outermost boundary: a defect, shown in full)
+        traceback.print_exc()
+        say_error(f"mull itself failed: {type(error).__name__}: {error}")
+        return ExitCode.FAILURE
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _output_failed(error: OSError) -> ExitCode:
+    """Standard output is full, or nobody reads it any more, as in `mull runs | head -1`."""
+    # What is still buffered cannot be written; without this the interpreter would try at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.OK
+    say_error(f"cannot write the output: {error.strerror or error}")
+    return ExitCode.BAD_INPUT
 
 
 def main() -> None:
