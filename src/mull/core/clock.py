@@ -10,9 +10,13 @@ from typing import Final, Protocol
 class Clock(Protocol):
     """Tells and awaits time in seconds; only differences mean anything."""
 
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Seconds since some fixed moment; never falls."""
+        ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Return once that many seconds have passed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

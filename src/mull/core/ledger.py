@@ -15,7 +15,6 @@ from typing import Final, Protocol
 from mull.core.errors import LedgerError, OverrunError
 from mull.core.usage import Budget, Headroom, Limit, Usage, amount
 
-
 _ROUNDING: Final = 1e-9
 """Relative: a sum of many small prices may differ this much from the price of the sum."""
 
@@ -60,13 +59,21 @@ class Granted:
 class Account(Protocol):
     """What a ledger needs of its parent, which may live in another process."""
 
-    async def reserve(self, worst: Usage) -> Reservation | Refused: ...
+    async def reserve(self, worst: Usage) -> Reservation | Refused:
+        """Claim the worst case of a call here and above, or nowhere."""
+        ...
 
-    async def settle(self, reservation: Reservation, actual: Usage) -> None: ...
+    async def settle(self, reservation: Reservation, actual: Usage) -> None:
+        """Replace a claim by what was spent."""
+        ...
 
-    async def charge(self, actual: Usage) -> None: ...
+    async def charge(self, actual: Usage) -> None:
+        """Record spending that could not be reserved."""
+        ...
 
-    async def headroom(self) -> Headroom: ...
+    async def headroom(self) -> Headroom:
+        """What may still be reserved, at the tightest level of each axis."""
+        ...
 
 
 @dataclass(slots=True)
@@ -110,34 +117,42 @@ class Ledger:
         short = self._short_of(worst)
         if short is not None:
             return Refused(short, self.name)
+        # Claimed before the parent is awaited: meanwhile nobody else can be granted the same room.
         self._claim(worst, sign=1)
-        upstream: Reservation | Refused | None = None
+        answer: Reservation | Refused | None = None
         try:
-            upstream = None if self.parent is None else await self.parent.reserve(worst)
-        except BaseException:
-            self._claim(worst, sign=-1)
-            raise
-        if isinstance(upstream, Refused):
-            self._claim(worst, sign=-1)
-            return upstream
-        reservation = Reservation(worst, upstream)
-        self._open.add(reservation)
-        return reservation
+            answer = await self._reserve_above(worst)
+            return answer
+        finally:
+            if isinstance(answer, Reservation):
+                self._open.add(answer)
+            else:  # refused above, or cancelled while the parent was thinking
+                self._claim(worst, sign=-1)
+
+    async def _reserve_above(self, worst: Usage) -> Reservation | Refused:
+        if self.parent is None:
+            return Reservation(worst)
+        upstream = await self.parent.reserve(worst)
+        return upstream if isinstance(upstream, Refused) else Reservation(worst, upstream)
 
     async def reserve_up_to(self, worsts: Sequence[Usage]) -> Granted:
         """Claim a wave's worst cases from the first on, until one does not fit."""
-        reservations = list[Reservation]()
+        reservations, granted = list[Reservation](), None
         try:
-            for worst in worsts:
-                answer = await self.reserve(worst)
-                if isinstance(answer, Refused):
-                    return Granted(tuple(reservations), answer)
-                reservations.append(answer)
-        except BaseException:
-            for reservation in reservations:
-                await self.refund(reservation)
-            raise
-        return Granted(tuple(reservations), None)
+            granted = await self._reserve_each(worsts, reservations)
+            return granted
+        finally:
+            if granted is None:  # cancelled: nobody will ever settle what was granted so far
+                for reservation in reservations:
+                    await self.refund(reservation)
+
+    async def _reserve_each(self, worsts: Sequence[Usage], into: list[Reservation]) -> Granted:
+        for worst in worsts:
+            answer = await self.reserve(worst)
+            if isinstance(answer, Refused):
+                return Granted(tuple(into), answer)
+            into.append(answer)
+        return Granted(tuple(into), None)
 
     async def settle(self, reservation: Reservation, actual: Usage) -> None:
         """Replace a claim by what was spent.

@@ -29,7 +29,9 @@ class Policy(Protocol):
     """Grows branches."""
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What it can do; constant for its lifetime."""
+        ...
 
     def quote(self, call: Call) -> Usage:
         """The worst case of one call: `call.max_tokens` generated tokens, 1 call, FLOPs, money."""
@@ -59,7 +61,9 @@ class Verifier(Protocol):
     """Judges trajectories without ever seeing a reference. It checks; it does not solve."""
 
     @property
-    def source(self) -> Source: ...
+    def source(self) -> Source:
+        """Who speaks, and in which version."""
+        ...
 
     async def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
         """One score a trajectory, in order. What it cannot judge is `Verdict.UNKNOWN`."""
@@ -158,7 +162,9 @@ Decision = Run | Stop | Abstain | Escalate
 class Controller(Protocol):
     """Decides before each wave which strategy goes on, or that it is enough."""
 
-    def decide(self, situation: Situation) -> Decision: ...
+    def decide(self, situation: Situation) -> Decision:
+        """The next move. Pure: equal situations, equal decisions."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,31 +246,30 @@ class SearchTree:
     def check(self) -> None:
         """Raise AssertionError if the tree contradicts itself."""
         for branch_id, branch in self._branches.items():
-            _require(
-                branch == self._address(branch.expansion, branch.sample),
-                "an id is not its content's",
-            )
-            self._check_chain(branch, [self._nodes[node_id] for node_id in self._chains[branch_id]])
+            same = branch == self._address(branch.expansion, branch.sample)
+            _require("an id is that of its content", holds=same)
+            self._check_chain(branch, [self._nodes[each] for each in self._chains[branch_id]])
         nodes = list(self.nodes())
-        _require(len(nodes) == len(self._nodes), "a node belongs to no branch")
+        _require("every node belongs to a branch", holds=len(nodes) == len(self._nodes))
         for node in nodes:
-            for parent in node.inputs:
-                _require(node.id in self._children[parent], f"`{parent}` does not know its child")
+            known = all(node.id in self._children[parent] for parent in node.inputs)
+            _require(f"the parents of `{node.id}` know it", holds=known)
         for children in self._children.values():
             ordinals = [self._ordinal(child) for child in children]
-            _require(ordinals == sorted(set(ordinals)), "children are out of canonical order")
-        _require(self._scores.keys() <= self._nodes.keys(), "a score has no node")
-        _require(not self._open.keys() & self._failures.keys(), "a failed branch is open")
+            _require("children are in order", holds=ordinals == sorted(set(ordinals)))
+        _require("a score has a node", holds=self._scores.keys() <= self._nodes.keys())
+        _require("a failed branch is closed", holds=not self._open.keys() & self._failures.keys())
 
     def _check_chain(self, branch: Branch, chain: Sequence[Node]) -> None:
         ended = [node.finish not in {None, Finish.CUT} for node in chain]
-        _require(not any(ended[:-1]), f"branch `{branch.id}` goes on after its end")
         is_over = any(ended) or branch.id in self._failures
-        _require(is_over != (branch.id in self._open), f"branch `{branch.id}` is open and over")
+        is_open = branch.id in self._open
+        _require(f"nothing follows the end of branch `{branch.id}`", holds=not any(ended[:-1]))
+        _require(f"branch `{branch.id}` is either open or over", holds=is_over != is_open)
         for index, node in enumerate(chain):
             before = (chain[index - 1].id,) if index else branch.parents
-            _require(node.id == branch.node_id(index), f"`{node.id}` is not its branch's")
-            _require(node.inputs == before, f"`{node.id}` is torn from its branch")
+            _require(f"`{node.id}` is its branch's", holds=node.id == branch.node_id(index))
+            _require(f"`{node.id}` follows its branch", holds=node.inputs == before)
 
     def content(self) -> tuple[object, ...]:
         """All it holds, in canonical order: trees are the same if their contents compare equal."""
@@ -288,6 +287,6 @@ def _sibling_key(expansion: Expansion) -> str:
     return content_digest(expansion.asked, *expansion.parents)
 
 
-def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001  (reads as a sentence)
+def _require(invariant: str, *, holds: bool) -> None:
     if not holds:
-        raise AssertionError(otherwise)
+        raise AssertionError(f"it must be that {invariant}")
