@@ -112,10 +112,16 @@ def store_errors(path: Path) -> Generator[None, None, None]:
 
 
 def store_error(path: Path, error: Exception) -> StoreError:
-    """The error in our words, with what to do about it; our own as it is."""
+    """The error in our words, with what to do about it and itself as the cause; ours as it is."""
+    if isinstance(error, StoreError):
+        return error
+    ours = _in_our_words(path, error)
+    ours.__cause__ = error
+    return ours
+
+
+def _in_our_words(path: Path, error: Exception) -> StoreError:
     match error:
-        case StoreError():
-            return error
         case sqlite3.Error():
             return _database_error(path, error)
         case OSError():

@@ -13,20 +13,18 @@ from mull.core.events import Event, SolveStarted
 from mull.core.journal import summarise
 from mull.core.protocols import SolveSummary
 from mull.store.database import reading
-from mull.store.rows import Row, damaged, to_event, to_line
+from mull.store.rows import damaged, to_event, to_line
 
 _log = logging.getLogger(__name__)
 
 _HEAD = "SELECT num_events FROM solves WHERE solve_id = ? AND num_events > 0"
+# Events come as the bytes they are: what is no longer UTF-8 must reach the checksum.
 _TRACE = """
-    SELECT solve_id, position, CAST(event AS BLOB), checksum
+    SELECT position, CAST(event AS BLOB), checksum
     FROM events WHERE solve_id = ? ORDER BY position
 """
 _HEADS = "SELECT solve_id, num_events FROM solves WHERE num_events > 0 ORDER BY number DESC"
-_EVENT = """
-    SELECT solve_id, position, CAST(event AS BLOB), checksum
-    FROM events WHERE solve_id = ? AND position = ?
-"""
+_EVENT = "SELECT CAST(event AS BLOB), checksum FROM events WHERE solve_id = ? AND position = ?"
 
 
 def read_lines(path: Path, solve_id: str) -> list[str]:
@@ -47,11 +45,10 @@ def read_lines(path: Path, solve_id: str) -> list[str]:
 def _lines(connection: sqlite3.Connection, solve_id: str, num_events: int) -> Iterator[str]:
     position = 0
     try:
-        for found in connection.execute(_TRACE, (solve_id,)):
-            row = Row(*found)
-            if row.position != position:
+        for found, event, checksum in connection.execute(_TRACE, (solve_id,)):
+            if found != position:
                 raise damaged(solve_id, position, "it is missing")
-            yield to_line(row)
+            yield to_line(solve_id, position, event, checksum)
             position += 1
     except sqlite3.DatabaseError as error:  # a torn page, met on the way
         raise damaged(solve_id, position, str(error)) from error
@@ -92,7 +89,7 @@ def _event(connection: sqlite3.Connection, solve_id: str, position: int) -> Even
         raise damaged(solve_id, position, str(error)) from error
     if found is None:
         raise damaged(solve_id, position, "it is missing")
-    return to_event(solve_id, position, to_line(Row(*found)))
+    return to_event(solve_id, position, to_line(solve_id, position, *found))
 
 
 def read_damage(path: Path) -> list[StoreError]:
