@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from mull import __version__
-from mull.cli import evaluate, models, runs, solve, train
+from mull.cli import demo, evaluate, models, runs, solve, train
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
 from mull.core.errors import MullError
@@ -29,6 +29,7 @@ app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
 app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
 app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=models.EXAMPLES)(models.models)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(training, name="train")
 training.command(epilog=train.EXAMPLES)(train.policy)

@@ -1,0 +1,63 @@
+"""An evaluation as it happens, on standard error."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from mull.cli.output import is_watched, message_console, printable, say
+from mull.evaluation import Draw
+from mull.evaluation.evaluate import Watcher
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Of progress, where nobody watches a bar."""
+
+
+@contextmanager
+def watching_draws() -> Generator[Watcher, None, None]:
+    """A watcher to feed: a bar a draw on a terminal, and a line now and then elsewhere."""
+    if not is_watched():
+        yield Lines().see
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *times, console=message_console()) as progress:
+        yield Bars(progress).see
+
+
+@dataclass(slots=True)
+class Bars:
+    """One bar a draw. Owned by the run that is watched."""
+
+    progress: Progress
+    bars: dict[str, TaskID] = field(default_factory=dict[str, TaskID])
+
+    def see(self, draw: Draw, done: int, total: int) -> None:
+        """Move the draw's bar."""
+        if draw.label not in self.bars:
+            label = printable(draw.label).replace("[", r"\[")
+            self.bars[draw.label] = self.progress.add_task(label, total=total)
+        self.progress.update(self.bars[draw.label], completed=done)
+
+
+@dataclass(slots=True)
+class Lines:
+    """For logs. Owned by the run that is watched."""
+
+    last: float = float("-inf")
+
+    def see(self, draw: Draw, done: int, total: int) -> None:
+        """Say where the draw stands, unless something was said a moment ago."""
+        if done == total or monotonic() - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = monotonic()
+            say(f"{printable(draw.label)}: {done} of {total} solves")

@@ -1,0 +1,125 @@
+"""What `mull demo` shows: one hard puzzle, then the real games, with an open model."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from mull.build import OpenModel
+from mull.core.solution import Solution
+from mull.core.spec import Option, Spec
+from mull.evaluation.config import EvalConfig
+from mull.evaluation.curves import Curve, blind_curve
+from mull.evaluation.evaluate import Bench, Watcher, evaluate, solver_for
+from mull.evaluation.intervals import Interval
+from mull.evaluation.problems import ProblemSet
+from mull.puzzles import Countdown, to_problem
+from mull.solver import Observer
+from mull.verifiers import CountdownChecker
+
+HARD_GAMES: Final[Sequence[Countdown]] = tuple(
+    Countdown(numbers, 24)
+    for numbers in (
+        (4, 9, 10, 13),
+        (4, 8, 11, 13),
+        (4, 10, 12, 13),
+        (5, 10, 12, 13),
+        (6, 10, 12, 13),
+        (6, 11, 12, 13),
+        (5, 5, 8, 13),
+        (5, 9, 12, 12),
+        (8, 8, 10, 12),
+        (7, 7, 8, 11),
+        (5, 8, 10, 11),
+        (5, 8, 8, 8),
+        (1, 5, 12, 12),
+        (3, 9, 10, 13),
+        (2, 5, 7, 7),
+        (1, 9, 10, 13),
+    )
+)
+"""Games on which people take longest, tried in this order."""
+GAMES: Final = ProblemSet("countdown", suite="game24-hard")
+SAMPLES: Final = (1, 64)
+SEARCH_SAMPLES: Final = 256
+SEARCH_WIDTH: Final = 16
+SEED: Final = 0
+
+
+async def answer_greedily(model: OpenModel, game: Countdown, observer: Observer) -> Solution:
+    """The likeliest answer, once, ruled on by the exact checker."""
+    return await _solve(model, game, "greedy", {}, observer)
+
+
+async def search_until_accepted(model: OpenModel, game: Countdown, observer: Observer) -> Solution:
+    """Attempts until the exact checker accepts one, or until they run out."""
+    options: dict[str, Option] = {"n": SEARCH_SAMPLES, "width": SEARCH_WIDTH}
+    return await _solve(model, game, "early_stop", options, observer)
+
+
+async def _solve(
+    model: OpenModel,
+    game: Countdown,
+    strategy: str,
+    options: Mapping[str, Option],
+    observer: Observer,
+) -> Solution:
+    checker = CountdownChecker()
+    spec = Spec(strategy, {"verifier": checker.source.verifier, **options})
+    solver = solver_for(model, (checker,), spec)
+    return await solver.solve(to_problem(game), seed=SEED, observer=observer)
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One way to play all games, as a row of the table."""
+
+    label: str
+    samples: int
+    solved: Interval
+    """Share of the games; for one sample of many the unbiased estimate from all of them."""
+    tokens: float | None
+    """Generated, a game; None for play without a model."""
+    seconds: float
+    """All games together."""
+
+
+async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play]:
+    """Play all games with an open model, and blindly; nothing is kept."""
+
+    @asynccontextmanager
+    async def already_open(_: str) -> AsyncGenerator[OpenModel, None]:
+        yield model
+
+    checker = CountdownChecker()
+    bench = Bench((checker,), already_open)
+    whole = EvalConfig(GAMES, (name,), ns=SAMPLES, verifier=checker.source.verifier, seed=SEED)
+    # One sample has a run of its own, so that it is timed by itself.
+    single = replace(whole, ns=SAMPLES[:1], has_baselines=False)
+    with TemporaryDirectory(prefix="mull-demo-") as directory:
+        few = await evaluate(single, Path(directory) / "few", bench=bench, watcher=watcher)
+        many = await evaluate(whole, Path(directory) / "many", bench=bench, watcher=watcher)
+    best, vote, greedy, blind = many.curves
+    return [
+        _play(greedy, 1),
+        replace(_play(best, SAMPLES[0]), seconds=few.curves[0].seconds),
+        _play(best, SAMPLES[-1]),
+        _play(vote, SAMPLES[-1]),
+        *(_play(blind, n) for n in SAMPLES),
+    ]
+
+
+def blind_plays() -> list[Play]:
+    """The rows that need no model."""
+    curve = blind_curve(GAMES.examples(), ns=SAMPLES, num_seeds=1, seed=SEED)
+    return [_play(curve, n) for n in SAMPLES]
+
+
+def _play(curve: Curve, n: int) -> Play:
+    point = next(point for point in curve.points if point.n == n)
+    # With an exact checker best-of-n is right where any of n samples is: pass@n.
+    solved = point.pass_at_k if curve.strategy == "best_of_n" else None
+    tokens = None if curve.is_blind else point.generated_tokens
+    return Play(curve.label, n, solved or point.accuracy, tokens, curve.seconds)
