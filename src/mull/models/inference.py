@@ -108,6 +108,13 @@ class CachedDecoder:
             for table in (cosines, sines)  # (positions, D)
         )
 
+    @property
+    def bytes_per_token(self) -> int:
+        """What one position of one row takes in the cache."""
+        config = self.config
+        per_layer = 2 * config.num_kv_heads * config.head_dim * self.dtype.itemsize
+        return config.num_layers * per_layer
+
     def new_cache(self, rows: int, slots: int) -> KeyValueCache:
         """An empty cache that this decoder can extend."""
         return KeyValueCache(self.config, rows, slots, dtype=self.dtype, device=self.device)

@@ -187,6 +187,20 @@ class TextTokenizer:
         """Text with special tokens kept."""
         return self.tokenizer.decode(list(token_ids), skip_special_tokens=False)
 
+    def decode_plain(self, token_ids: Sequence[int]) -> str:
+        """Text without special tokens; bytes that are no UTF-8 come as U+FFFD."""
+        return self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+    def find(self, token: str) -> int | None:
+        """The id of a token by its exact name; None if there is no such token."""
+        return self.tokenizer.token_to_id(token)
+
+    def ids_ending_in(self, text: str) -> list[int]:
+        """Every token whose text ends so, special ones aside."""
+        ids = sorted(self.tokenizer.get_vocab(with_added_tokens=True).values())
+        texts = self.tokenizer.decode_batch([[token] for token in ids], skip_special_tokens=True)
+        return [token for token, each in zip(ids, texts, strict=True) if each.endswith(text)]
+
     def token_id(self, token: str) -> int:
         """The id of one token, spelled as it reads in text."""
         found = self.encode(token)

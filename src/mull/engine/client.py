@@ -1,0 +1,266 @@
+"""The engine as its owner sees it: an asyncio front of a process of its own.
+
+The worker is a plain child process, not one of `multiprocessing`, which would run the owner's main
+script again to set itself up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Final, Self
+
+from mull.core.errors import BadInputError, CheckpointError, EngineError, MullError
+from mull.engine.requests import (
+    Boundary,
+    Broken,
+    Cancel,
+    EngineSettings,
+    Piece,
+    Ready,
+    Report,
+    Request,
+    Submit,
+)
+
+PATIENCE: Final = 5.0
+"""Seconds a worker gets to end by itself before it is killed."""
+
+
+Mail = list[Piece] | MullError
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """The requests of one `generate`, and where their pieces go. The engine owns it."""
+
+    places: dict[int, int]
+    """From the numbers of requests that are not over to their places."""
+    inbox: asyncio.Queue[Mail] = field(default_factory=asyncio.Queue[Mail])
+
+
+class Engine:
+    """Runs one model in a worker process. Bound to the event loop it was started in.
+
+    Any number of `generate` calls may run at once; the worker batches them all.
+    """
+
+    def __init__(self, worker: subprocess.Popen[bytes], line: socket.socket) -> None:
+        self._worker = worker
+        self._line = line
+        self._connection = Connection(line.fileno())
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[Ready] = self._loop.create_future()
+        self._error: MullError | None = None
+        self._flights = dict[int, Flight]()
+        self._numbers = count()
+        # Sending waits while the worker is in a turn, so it has a thread; receiving has another.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="engine-sender")
+        self._receiver = Thread(target=self._receive, name="engine-receiver", daemon=True)
+        self._receiver.start()
+
+    @classmethod
+    async def start(cls, settings: EngineSettings) -> Self:
+        """Start a worker and wait until it has loaded the model.
+
+        Raises `CheckpointError` if the model's files cannot be used, `BadInputError` for settings
+        without room for a single row, and `EngineError` if the worker dies.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            worker = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                [sys.executable, "-m", "mull.engine.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # An interrupt at the terminal is for the owner to handle.
+                start_new_session=True,
+            )
+        engine = cls(worker, ours)
+        try:
+            engine._send(settings)
+            _check_room(settings, await engine._ready)
+        except BaseException:
+            await engine.close()
+            raise
+        return engine
+
+    @property
+    def worker_id(self) -> int:
+        """The worker's process id."""
+        return self._worker.pid
+
+    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[Piece, None]:
+        """Grow all requests at once; their pieces as they come, those of one request in order.
+
+        Ends when the last request has. Closing the generator cancels what is left. Raises
+        `BadInputError` for a request that cannot be grown (nothing is started then) and
+        `EngineError` if the worker dies.
+        """
+        if self._error is not None:
+            raise self._error
+        for request in requests:
+            _check(request, self._ready.result())
+        numbered = list(zip(self._numbers, requests, strict=False))
+        flight = Flight({number: place for place, (number, _) in enumerate(numbered)})
+        self._flights.update(dict.fromkeys(flight.places, flight))
+        self._send(Submit(numbered))
+        num_open = len(numbered)
+        try:
+            while num_open:
+                mail = await flight.inbox.get()
+                if isinstance(mail, MullError):
+                    raise mail
+                for piece in mail:
+                    num_open -= piece.boundary.is_end
+                    yield piece
+        finally:
+            self._abandon(flight)
+
+    async def close(self) -> None:
+        """End the worker; what is still being generated fails. Closing twice does nothing."""
+        self._fail(EngineError("the engine was closed"))
+        await asyncio.shield(asyncio.to_thread(self._end))
+
+    def _abandon(self, flight: Flight) -> None:
+        if flight.places:
+            self._send(Cancel(list(flight.places)))
+        for number in flight.places:
+            self._flights.pop(number, None)
+
+    def _send(self, message: EngineSettings | Submit | Cancel) -> None:
+        if self._error is None:
+            self._sender.submit(self._send_now, message)
+
+    def _send_now(self, message: EngineSettings | Submit | Cancel) -> None:
+        # A line that is down is the receiver's to report.
+        with suppress(OSError):
+            self._connection.send(message)
+
+    def _receive(self) -> None:
+        """The receiver thread: hand every message to the event loop until the line is down."""
+        message: object = None
+        try:
+            while not isinstance(message, Broken):
+                message = self._connection.recv()
+                self._loop.call_soon_threadsafe(self._take, message)
+        except (EOFError, OSError):
+            last = Broken(f"the engine's process ended ({self._last_state()})")
+            with suppress(RuntimeError):  # nobody is left to be told once the loop is closed
+                self._loop.call_soon_threadsafe(self._take, last)
+        except RuntimeError:
+            return
+
+    def _last_state(self) -> str:
+        try:
+            return f"exit code {self._worker.wait(PATIENCE)}"
+        except subprocess.TimeoutExpired:
+            return "it runs on, but is out of reach"
+
+    def _take(self, message: object) -> None:
+        match message:
+            case Report():
+                self._deliver(message)
+            case Ready():
+                if not self._ready.done():
+                    self._ready.set_result(message)
+            case Broken(text, hint, is_checkpoint):
+                error = CheckpointError if is_checkpoint else EngineError
+                self._fail(error(text, hint=hint))
+            case _:
+                self._fail(EngineError(f"the engine's process sent {message!r}"))
+
+    def _deliver(self, report: Report) -> None:
+        """Cut a report into pieces and put them where they are waited for."""
+        mails = dict[Flight, list[Piece]]()
+        start = 0
+        for index, number in enumerate(report.numbers):
+            end = start + report.counts[index]
+            flight = self._flights.get(number)
+            if flight is not None:  # else it was cancelled meanwhile
+                boundary = _BOUNDARIES[report.boundaries[index]]
+                piece = Piece(
+                    flight.places[number],
+                    tuple(report.token_ids[start:end]),
+                    tuple(report.logprobs[start:end]),
+                    boundary,
+                    report.cached_tokens[index],
+                    report.kv_byte_seconds[index],
+                )
+                mails.setdefault(flight, []).append(piece)
+                if boundary.is_end:
+                    del self._flights[number], flight.places[number]
+            start = end
+        for flight, mail in mails.items():
+            flight.inbox.put_nowait(mail)
+
+    def _fail(self, error: MullError) -> None:
+        """Nothing more will come: tell everybody who waits."""
+        if self._error is not None:
+            return
+        self._error = error
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        for flight in set(self._flights.values()):
+            flight.inbox.put_nowait(error)
+
+    def _end(self) -> None:
+        # Both ends see the line go down: our receiver ends, and so does the worker after its turn.
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+        self._sender.shutdown()
+        try:
+            self._worker.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+        self._receiver.join()
+        self._connection.close()
+        self._line.detach()
+
+
+_BOUNDARIES: Final = tuple(Boundary)
+
+
+def _check_room(settings: EngineSettings, ready: Ready) -> None:
+    needed = ready.max_positions * ready.bytes_per_token
+    if settings.max_rows < 1 or settings.max_kv_bytes < needed:
+        raise BadInputError(
+            f"engine settings `max_rows` {settings.max_rows} and `max_kv_bytes` "
+            f"{settings.max_kv_bytes} leave no room for one row",
+            hint=f"one row of this model needs {needed} bytes",
+        )
+
+
+def _check(request: Request, ready: Ready) -> None:
+    """Refuse what the worker could not grow."""
+    sampling, prompt = request.sampling, request.prompt
+    holds = {
+        f"prompt: 1 to {ready.max_positions - 1} tokens": 0 < len(prompt) < ready.max_positions,
+        f"prompt: token ids below {ready.vocab_size}": all(
+            0 <= token < ready.vocab_size for token in prompt
+        ),
+        "max_tokens: at least 1": request.max_tokens >= 1,
+        "seed: 64 bits": 0 <= request.seed < 2**64,
+        "drawn: not negative": request.drawn >= 0,
+        "temperature: finite, not negative": 0.0 <= sampling.temperature < float("inf"),
+        "top_k: at least 1, or none": sampling.top_k is None or sampling.top_k >= 1,
+        "top_p: above 0, at most 1": 0.0 < sampling.top_p <= 1.0,
+        "min_p: 0 to 1": 0.0 <= sampling.min_p <= 1.0,
+    }
+    for rule, is_kept in holds.items():
+        if not is_kept:
+            name = rule.split(":")[0]
+            value = getattr(request, name, None) or getattr(sampling, name, None)
+            raise BadInputError(f"request `{name}` is {value}; the rule is {rule}")

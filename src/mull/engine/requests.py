@@ -1,0 +1,149 @@
+"""What is asked of the engine and what it answers. Needs no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from pathlib import Path
+
+from mull.core.expansion import Sampling
+
+
+class Dtype(StrEnum):
+    """Numerical formats a model can run in."""
+
+    FLOAT64 = "float64"
+    """Exact enough that samples do not depend on the batch; for tests."""
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    """Half the memory; faster than float32 from about 32 rows on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Punctuation:
+    """The token ids that structure a model's text."""
+
+    stops: frozenset[int]
+    """Each ends the turn."""
+    steps: frozenset[int]
+    """Each ends a step."""
+    late_steps: frozenset[int] = frozenset()
+    """Each ends a step that it does not begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """One model and how to run it."""
+
+    folder: Path
+    """The checkpoint."""
+    punctuation: Punctuation
+    dtype: Dtype = Dtype.FLOAT32
+    device: str = "cpu"
+    max_rows: int = 512
+    """Branches that grow at once; others wait."""
+    max_kv_bytes: int = 2 << 30
+    """What the key-value cache of all rows may come to, were each to grow to its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One branch to grow."""
+
+    prompt: tuple[int, ...]
+    """Requests of equal prompt that wait together share one pass over it."""
+    seed: int
+    """In [0, 2**64). Token number t is drawn from (seed, t) alone."""
+    max_tokens: int
+    """At least 1; the model's window may end it earlier."""
+    drawn: int = 0
+    """The number t of the first token to draw."""
+    sampling: Sampling = Sampling()
+    one_step: bool = False
+    """End after the first step."""
+    streams: bool = False
+    """Report each token at once, not only whole steps."""
+
+
+class Boundary(IntEnum):
+    """What lies behind the last token of a piece."""
+
+    INSIDE = 0
+    """More of the same step."""
+    STEP = 1
+    """Another step."""
+    ONE_STEP = 2
+    """Nothing: the one step that was asked for is complete."""
+    STOP = 3
+    """Nothing: the turn has ended."""
+    LENGTH = 4
+    """Nothing: the limit or the window is reached, maybe inside a step."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the request is over."""
+        return self >= Boundary.ONE_STEP
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next tokens of one request: the rest of a step, or less where it streams."""
+
+    request: int
+    """Its place in the requests passed to `generate`."""
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Natural logarithms under the untempered model, rounded to 1e-6."""
+    boundary: Boundary
+    cached_tokens: int
+    """On a request's first piece: how much of its prompt another request's pass had computed."""
+    kv_byte_seconds: float
+    """Cache held since the last piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """To the worker: grow these, each under a number of its own."""
+
+    requests: Sequence[tuple[int, Request]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """To the worker: free these; numbers that are over already are ignored."""
+
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """From the worker: the model is loaded."""
+
+    vocab_size: int
+    max_positions: int
+    bytes_per_token: int
+    """Key-value cache of one position of one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """From the worker, as its last words: why it ends."""
+
+    message: str
+    hint: str | None = None
+    is_checkpoint: bool = False
+    """Whether it is the model's files that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """From the worker: the pieces of one turn of its loop, as columns of equal length."""
+
+    numbers: list[int]
+    counts: list[int]
+    """How many of the tokens belong to each piece."""
+    boundaries: list[int]
+    cached_tokens: list[int]
+    kv_byte_seconds: list[float]
+    token_ids: list[int]
+    """Of all pieces, one after the other."""
+    logprobs: list[float]

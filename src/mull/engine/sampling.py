@@ -1,0 +1,123 @@
+"""Draws one token for each row of logits; a row's draw depends on that row alone.
+
+Axes: N rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Drawn(NamedTuple):
+    """One token a row, on the host."""
+
+    token_ids: NDArray[np.int64]
+    """(N,)"""
+    logprobs: NDArray[np.float64]
+    """(N,) natural logarithms under the untempered, unfiltered model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How each row's token is to be drawn; arrays (N,)."""
+
+    uniforms: NDArray[np.float64]
+    """In [0, 1)."""
+    temperatures: NDArray[np.float64]
+    """0 is greedy and ignores the filters."""
+    top_k: NDArray[np.int64]
+    """0 is no filter."""
+    top_p: NDArray[np.float64]
+    min_p: NDArray[np.float64]
+
+    @property
+    def filtered(self) -> NDArray[np.bool_]:
+        """Which rows leave tokens out."""
+        some = (self.top_k > 0) | (self.top_p < 1.0) | (self.min_p > 0.0)
+        return some & (self.temperatures > 0.0)
+
+    def only(self, rows: NDArray[np.bool_]) -> Self:
+        """The draws of some rows."""
+        return type(self)(
+            self.uniforms[rows],
+            self.temperatures[rows],
+            self.top_k[rows],
+            self.top_p[rows],
+            self.min_p[rows],
+        )
+
+
+def draw(logits: Tensor, draws: Draws) -> Drawn:
+    """Inverse transform sampling: the first token at which the cumulated probability passes u."""
+    greedy = draws.temperatures == 0.0
+    chosen = logits.argmax(-1) if greedy.any() else None
+    if not greedy.all():
+        sampled = _sampled(logits, draws)
+        chosen = sampled if chosen is None else torch.where(_on(greedy, logits), chosen, sampled)
+    assert chosen is not None
+    logprobs = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
+    return Drawn(chosen.cpu().numpy(), logprobs.double().cpu().numpy())
+
+
+def _sampled(logits: Tensor, draws: Draws) -> Tensor:
+    temperatures = np.where(draws.temperatures > 0.0, draws.temperatures, 1.0)
+    if (temperatures != 1.0).any():
+        logits = logits / _on(temperatures, logits).to(logits.dtype)[:, None]
+    probabilities = torch.softmax(logits, -1)
+    rows = draws.filtered
+    if rows.any():
+        kept = probabilities[_on(rows, logits)]
+        kept = torch.where(kept >= _thresholds(kept, draws.only(rows)), kept, 0.0)
+        probabilities[_on(rows, logits)] = kept
+    sums = probabilities.cumsum(-1)  # (N, V)
+    total = sums[:, -1:].contiguous()
+    target = _on(draws.uniforms, logits).to(logits.dtype)[:, None] * total
+    found = torch.searchsorted(sums, target, right=True)
+    # Rounding can lift the target to the total; the last token of any probability is then meant.
+    last = torch.searchsorted(sums, total)
+    return torch.minimum(found, last)[:, 0]
+
+
+def _thresholds(probabilities: Tensor, draws: Draws) -> Tensor:
+    """The smallest probability (N, 1) that every filter of the row keeps.
+
+    Filters are independent of each other, each measured on the tempered model: the `top_k`
+    likeliest tokens, the smallest set of likeliest tokens whose sum reaches `top_p` (Holtzman et
+    al. 2020), and those at least `min_p` as likely as the likeliest (Nguyen et al. 2024). Ties are
+    kept.
+    """
+    vocabulary = probabilities.shape[-1]
+    top_k = _on(np.where(draws.top_k > 0, draws.top_k, vocabulary), probabilities)[:, None]
+    top_p = _on(draws.top_p, probabilities).to(probabilities.dtype)[:, None]
+    min_p = _on(draws.min_p, probabilities).to(probabilities.dtype)[:, None]
+    ranked = probabilities.topk(_num_ranked(probabilities, draws, top_p), -1).values
+    kth = ranked.gather(-1, (top_k.clamp(max=ranked.shape[-1]) - 1))
+    by_k = torch.where(top_k <= ranked.shape[-1], kth, 0.0)
+    before = ranked.cumsum(-1) - ranked  # what likelier tokens sum to
+    in_nucleus = torch.where(before < top_p, ranked, torch.inf).amin(-1, keepdim=True)
+    by_p = torch.where(top_p < 1.0, in_nucleus, 0.0)
+    return torch.maximum(torch.maximum(by_k, by_p), min_p * ranked[:, :1])
+
+
+def _num_ranked(probabilities: Tensor, draws: Draws, top_p: Tensor) -> int:
+    """How many of the likeliest tokens must be ranked to find every threshold; at least 1.
+
+    All tokens below (1 - top_p) / V together stay below 1 - top_p, so none is in the nucleus.
+    """
+    vocabulary = probabilities.shape[-1]
+    most = max(1, int(np.minimum(draws.top_k, vocabulary).max()))
+    if (draws.top_p < 1.0).any():
+        candidates = (probabilities >= (1.0 - top_p) / vocabulary).sum(-1)
+        most = max(most, int(torch.where(top_p[:, 0] < 1.0, candidates, 0).max()))
+    return most
+
+
+def _on(array: NDArray[np.generic], like: Tensor) -> Tensor:
+    contiguous = np.ascontiguousarray(array)  # a column of a table is not
+    return torch.from_numpy(contiguous).to(like.device)  # pyright: ignore[reportUnknownMemberType]

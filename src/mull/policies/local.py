@@ -1,0 +1,272 @@
+"""A checkpoint on this machine, run by mull's own engine.
+
+No cache outlives its call in this form: a branch that is continued is read again, and `release` has
+nothing to free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import Final
+
+from mull.core.errors import CheckpointError, EngineError, PolicyError
+from mull.core.expansion import (
+    Call,
+    Delta,
+    ExpansionKind,
+    Failed,
+    Finish,
+    Grown,
+    NodeId,
+    Outcome,
+)
+from mull.core.protocols import Capabilities
+from mull.core.steps import Step, StepKind
+from mull.core.usage import Usage
+from mull.engine import Boundary, Dtype, Engine, EngineSettings, Piece, Request
+from mull.models.config import ModelConfig
+from mull.models.tokenizer import TextTokenizer
+from mull.policies.formats import ChatFormat, TextStream
+
+KINDS: Final = frozenset({ExpansionKind.STEP, ExpansionKind.TOKENS, ExpansionKind.FINISH})
+CONTENT_FILES: Final = (
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+"""What decides a model's samples."""
+FINISHES: Final = {
+    Boundary.INSIDE: None,
+    Boundary.STEP: None,
+    Boundary.ONE_STEP: Finish.STEP,
+    Boundary.STOP: Finish.STOP,
+    Boundary.LENGTH: Finish.LENGTH,
+}
+
+
+@dataclass(slots=True)
+class Growing:
+    """One call while its pieces come in. Owned by the `expand` it is part of."""
+
+    call: Call
+    prompt: tuple[int, ...]
+    """The problem, the trajectory so far, and where the model goes on."""
+    thinks: bool
+    """Whether the next token is inside a think block."""
+    stream: TextStream
+    index: int
+    """Of the step that is growing."""
+    context: int
+    """Tokens before it."""
+    is_first: bool = True
+    """Whether no step of this call is complete."""
+    token_ids: tuple[int, ...] = ()
+    """Of the step that is growing."""
+    logprobs: tuple[float, ...] = ()
+    cached_tokens: int = 0
+    kv_byte_seconds: float = 0.0
+
+    def take(self, piece: Piece) -> None:
+        """Add a piece to the step."""
+        self.token_ids += piece.token_ids
+        self.logprobs += piece.logprobs
+        self.cached_tokens += piece.cached_tokens
+        self.kv_byte_seconds += piece.kv_byte_seconds
+
+    def next_step(self) -> None:
+        """Begin another."""
+        self.index += 1
+        self.context += len(self.token_ids)
+        self.is_first = False
+        self.token_ids, self.logprobs = (), ()
+        self.kv_byte_seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPolicy:
+    """Grows branches with a local model. Made by `open_local_policy`."""
+
+    engine: Engine
+    config: ModelConfig
+    format: ChatFormat
+    model: str
+    """Name, digest of the checkpoint's content, numerical format."""
+    streams: bool = False
+    """Whether text comes token by token (`Delta`), or only by whole steps."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Steps, token counts and whole turns; a quote is a promise."""
+        return Capabilities(self.model, KINDS)
+
+    def quote(self, call: Call) -> Usage:
+        """The worst case: the prompt read afresh, and every token the call may draw."""
+        length = len(self._prompt(call))
+        drawn = min(call.max_tokens, max(0, self.config.max_positions - length))
+        return Usage(
+            prompt_tokens=length,
+            visible_tokens=drawn,
+            calls=1,
+            flops=self._flops(0, length) + self._flops(length, length + drawn - 1),
+        )
+
+    async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
+        """Grow the calls; see `Policy.expand`."""
+        growing = list[Growing]()
+        for call in calls:
+            begun = self._begin(call)
+            if isinstance(begun, Growing):
+                growing.append(begun)
+            else:
+                yield begun
+        requests = [self._request(each) for each in growing]
+        try:
+            async with aclosing(self.engine.generate(requests)) as pieces:
+                async for piece in pieces:
+                    for outcome in self._outcomes(growing[piece.request], piece):
+                        yield outcome
+        except EngineError as error:
+            raise PolicyError(
+                f"model `{self.model}` stopped: {error}", retryable=False, hint=error.hint
+            ) from error
+
+    async def release(self, node_ids: Collection[NodeId]) -> None:
+        """Nothing is kept between calls, so nothing is freed."""
+
+    def _prompt(self, call: Call) -> tuple[int, ...]:
+        """Everything before the next token. Calls from one place share one tuple."""
+        start = self.format.prompt(call.trajectory.problem, call.branch.expansion.thinking)
+        so_far = call.trajectory.token_ids
+        return start + so_far if so_far else start
+
+    def _begin(self, call: Call) -> Growing | Outcome:
+        """The call ready to grow, or its end where nothing can grow."""
+        kind, trajectory = call.branch.expansion.kind, call.trajectory
+        if kind not in KINDS:
+            return Failed(call.branch.id, f"model `{self.model}` cannot grow by `{kind}`")
+        if trajectory.is_finished:
+            return Failed(call.branch.id, "the turn has ended; nothing can follow it")
+        if call.max_tokens < 1:
+            empty = Step(
+                "", kind=trajectory.steps[-1].kind if trajectory.steps else StepKind.ANSWER
+            )
+            return Grown(call.branch.id, len(call.grown), empty, Usage(), Finish.LENGTH)
+        prompt, window = self._prompt(call), self.config.max_positions
+        if len(prompt) >= window:
+            text = f"{len(prompt)} tokens leave no room in the model's window of {window}"
+            return Failed(call.branch.id, text)
+        return Growing(
+            call,
+            prompt,
+            thinks=self.format.thinks_after(prompt),
+            stream=TextStream(self.format),
+            index=len(call.grown),
+            context=len(prompt),
+        )
+
+    def _request(self, growing: Growing) -> Request:
+        call = growing.call
+        return Request(
+            growing.prompt,
+            call.branch.seed,
+            call.max_tokens,
+            call.drawn,
+            call.branch.expansion.sampling,
+            one_step=call.branch.expansion.kind is ExpansionKind.STEP,
+            streams=self.streams,
+        )
+
+    def _outcomes(self, growing: Growing, piece: Piece) -> Sequence[Outcome]:
+        """What a piece comes to: its text where it streams, and a step where one is complete."""
+        growing.take(piece)
+        outcomes = list[Outcome]()
+        branch_id, is_complete = growing.call.branch.id, piece.boundary is not Boundary.INSIDE
+        if self.streams:
+            text = growing.stream.take(piece.token_ids, flush=is_complete)
+            outcomes.append(Delta(branch_id, text, len(piece.token_ids)))
+        if is_complete:
+            step = self.format.step(growing.token_ids, growing.logprobs, thinks=growing.thinks)
+            usage = self._usage(growing, step)
+            finish = FINISHES[piece.boundary]
+            outcomes.append(Grown(branch_id, growing.index, step, usage, finish))
+            growing.thinks = self.format.thinks_after(step.token_ids, before=growing.thinks)
+            growing.next_step()
+        return outcomes
+
+    def _usage(self, growing: Growing, step: Step) -> Usage:
+        """What a step added; the first one of a call pays for the prompt."""
+        num_tokens, end = len(step.token_ids), growing.context + len(step.token_ids)
+        prompt = len(growing.prompt) if growing.is_first else 0
+        cached = growing.cached_tokens if growing.is_first else 0
+        # A token is drawn from the pass over the one before it, so the last one costs no pass yet,
+        # and the pass for the first of a call is the prompt's.
+        passed = max(growing.context - 1, len(growing.prompt))
+        is_hidden = step.kind is StepKind.THOUGHT
+        return Usage(
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            visible_tokens=0 if is_hidden else num_tokens,
+            hidden_tokens=num_tokens if is_hidden else 0,
+            flops=self._flops(cached, prompt) + self._flops(passed, end - 1),
+            kv_byte_seconds=growing.kv_byte_seconds,
+        )
+
+    def _flops(self, start: int, end: int) -> float:
+        """FLOPs of passes over positions `start` to `end`: whole numbers, so sums are exact."""
+        num_tokens = max(0, end - start)
+        contexts = (start + 1 + end) * num_tokens / 2
+        per_context = self.config.flops_per_token(1) - self.config.flops_per_token(0)
+        return num_tokens * self.config.flops_per_token(0) + contexts * per_context
+
+
+@asynccontextmanager
+async def open_local_policy(
+    folder: Path,
+    *,
+    name: str | None = None,
+    dtype: Dtype = Dtype.FLOAT32,
+    device: str = "cpu",
+    streams: bool = False,
+    max_rows: int = 512,
+    max_kv_bytes: int = 2 << 30,
+) -> AsyncGenerator[LocalPolicy, None]:
+    """Run the checkpoint in this folder for as long as the block lasts.
+
+    One policy serves any number of solves and batches them together. `name` is what the model is
+    called, the folder's name by default; `streams` asks for text token by token. `float32` is best
+    for a few branches at a time, `bfloat16` for hundreds. Raises `CheckpointError` for a folder
+    that holds no usable Llama checkpoint and `EngineError` if the engine cannot start.
+    """
+    config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
+    format_ = ChatFormat.load(folder, tokenizer)
+    digest = _content_digest(folder)
+    settings = EngineSettings(
+        folder, format_.punctuation, dtype, device, max_rows=max_rows, max_kv_bytes=max_kv_bytes
+    )
+    engine = await Engine.start(settings)
+    try:
+        model = f"{name or folder.resolve().name}@{digest}:{dtype}"
+        yield LocalPolicy(engine, config, format_, model, streams)
+    finally:
+        await engine.close()
+
+
+def _content_digest(folder: Path) -> str:
+    """Changes whenever anything changes that decides what the model samples."""
+    digest = blake2b(digest_size=6)
+    for name in CONTENT_FILES:
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                digest.update(name.encode() + file_digest(file, "sha256").digest())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CheckpointError(f"cannot read `{path}`: {error.strerror}") from error
+    return digest.hexdigest()
