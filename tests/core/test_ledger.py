@@ -85,6 +85,15 @@ async def test_a_claim_is_settled_once() -> None:
         await ledger.settle(claim, TEN)
 
 
+async def test_check_finds_a_claim_nobody_holds() -> None:
+    ledger = Ledger()
+    await claimed(ledger, TEN)
+    ledger.check()
+    ledger._open.clear()  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(AssertionError, match=r"`tokens`: 10 reserved, 0 open"):
+        ledger.check()
+
+
 class SlowParent(Ledger):
     """A parent in another process: every answer takes a turn of the event loop."""
 

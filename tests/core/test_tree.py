@@ -131,6 +131,7 @@ def test_a_cut_branch_stays_open_and_goes_on_where_it_was() -> None:
 def test_a_failed_branch_is_no_longer_pending_but_still_counts_as_asked() -> None:
     tree = tree_of()
     a, b = tree.ask(whole(tree, 2))
+    assert tree.branch(a.id) == a
     tree.fail(Failed(a.id, "no reply"))
     assert tree.pending() == (b,)
     assert tree.num_asked(tree.root) == 2

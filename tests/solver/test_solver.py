@@ -54,6 +54,8 @@ from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Headroom, Usage
 from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
 from mull.solver import Solver
+from mull.solver.solver import solution_of
+from mull.solver.stream import DeadlinePassedError, until
 
 REPLIES = ("<think> six\n times\n</think> 41", "<think> six\n times\n seven\n</think> 42", " 43")
 BEST = Spec("best_of_n", {"n": 3, "verifier": "predicate"})
@@ -205,6 +207,37 @@ async def test_a_deadline_cuts_the_wave_and_keeps_what_is_there() -> None:
     extended = await solver.resume("it", extra=Budget(max_seconds=100.0))
     assert (extended.answer, extended.stop) == ("42", StopReason.COMPLETED)
     assert extended.usage.seconds == pytest.approx(clock.now())
+
+
+async def test_more_tokens_do_not_help_a_solve_that_is_out_of_time() -> None:
+    clock, journal = VirtualClock(), MemoryJournal()
+    policy = replace(policy_of(), clock=clock, delay=a_second)
+    solver = solver_with(policy, VOTE, journal=journal, clock=clock)
+    late = await solver.solve(PROBLEM, budget=Budget(max_tokens=99, max_seconds=1.5), solve_id="it")
+    again = await solver.resume("it", extra=Budget(max_tokens=99))
+    assert (late.stop, again.stop) == (StopReason.BUDGET_SECONDS, StopReason.BUDGET_SECONDS)
+    assert again.usage == late.usage
+
+
+@pytest.mark.parametrize("seconds", [None, 3.5])
+async def test_a_stream_that_ends_before_its_deadline_is_whole(seconds: float | None) -> None:
+    clock = VirtualClock()
+
+    async def three() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            await clock.sleep(1.0)
+            yield number
+
+    assert [each async for each in until(three(), clock, seconds)] == [0, 1, 2]
+    with pytest.raises(DeadlinePassedError):
+        _ = [each async for each in until(three(), clock, 2.5)]
+
+
+async def test_an_open_solve_has_no_solution_yet() -> None:
+    journal = MemoryJournal()
+    await solver_with(policy_of(), VOTE, journal=journal).solve(PROBLEM, solve_id="it")
+    with pytest.raises(ValueError, match="`it` has not ended"):
+        solution_of("it", replay(journal.traces["it"][:-1]))
 
 
 async def test_a_deadline_far_away_changes_nothing() -> None:

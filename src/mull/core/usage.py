@@ -60,17 +60,10 @@ class Limit(StrEnum):
 
 def amount(usage: Usage, limit: Limit) -> float:
     """What `usage` spends on one axis, in that axis' unit."""
-    match limit:
-        case Limit.TOKENS:
-            return usage.generated_tokens
-        case Limit.SECONDS:
-            return usage.seconds
-        case Limit.CALLS:
-            return usage.calls
-        case Limit.FLOPS:
-            return usage.flops
-        case Limit.MONEY_USD:
-            return usage.money_usd
+    if limit is Limit.TOKENS:
+        return usage.generated_tokens
+    spent: float = getattr(usage, limit.value)
+    return spent
 
 
 @dataclass(frozen=True, slots=True)
