@@ -1,13 +1,15 @@
 """Several processes, some of which die: what was flushed stays, no solve is run twice."""
 
-import asyncio
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from random import Random
+from subprocess import PIPE, Popen
 
 import pytest
 from traces import ENDED, grown, start, trace
@@ -25,51 +27,33 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
-@asynccontextmanager
-async def writing(
-    path: Path, seed: int, *solve_ids: str
-) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+@contextmanager
+def writing(path: Path, seed: int, *solve_ids: str) -> Generator[Popen[str], None, None]:
     """A process that writes until the block ends; then it is killed, if it still lives."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(WRITING),
-        str(path),
-        str(seed),
-        *solve_ids,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(WRITING.parent.parent)},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
+    command = [sys.executable, str(WRITING), str(path), str(seed), *solve_ids]
+    environment = {**os.environ, "PYTHONPATH": str(WRITING.parent.parent)}
+    with Popen(command, stdout=PIPE, text=True, env=environment) as process:  # noqa: S603
+        try:
+            yield process
+        finally:
             process.kill()
-        await process.communicate()
 
 
-async def reports(
-    process: asyncio.subprocess.Process, at_most: int | None = None
-) -> dict[str, int]:
+def reports(process: Popen[str], at_most: int | None = None) -> dict[str, int]:
     """The newest of the next reports: how many events of each solve are flushed."""
     assert process.stdout is not None
-    flushed = dict[str, int]()
-    while at_most is None or at_most > 0:
-        line = await process.stdout.readline()
-        if not line.endswith(b"\n"):
-            break
-        solve_id, number = line.split()
-        flushed[solve_id.decode()] = int(number)
-        at_most = None if at_most is None else at_most - 1
-    return flushed
+    lines = islice(process.stdout, at_most)
+    pairs = (line.split() for line in lines if line.endswith("\n"))
+    return {solve_id: int(number) for solve_id, number in pairs}
 
 
-async def kill_while_writing(path: Path, chance: Random, *solve_ids: str) -> dict[str, int]:
+def kill_while_writing(path: Path, chance: Random, *solve_ids: str) -> dict[str, int]:
     """Kill a writer at a random moment; how many events it had said were flushed."""
-    async with writing(path, chance.randrange(1000), *solve_ids) as process:
-        flushed = await reports(process, at_most=chance.randrange(1, 12))
-        await asyncio.sleep(chance.random() * 0.03)
+    with writing(path, chance.randrange(1000), *solve_ids) as process:
+        flushed = reports(process, at_most=chance.randrange(1, 12))
+        time.sleep(chance.random() * 0.03)
         process.kill()
-        return flushed | await reports(process)
+        return flushed | reports(process)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -79,7 +63,7 @@ async def test_a_killed_writer_leaves_a_prefix_with_all_it_had_flushed(
     """Killed twice over, the second one having gone on where the first one was stopped."""
     chance = Random(seed)
     for _ in range(2):
-        flushed = await kill_while_writing(path, chance, "a", "b")
+        flushed = kill_while_writing(path, chance, "a", "b")
         assert flushed
         async with SqliteJournal(path) as journal:
             for number, solve_id in enumerate(("a", "b")):
@@ -93,19 +77,17 @@ async def test_a_killed_writer_leaves_a_prefix_with_all_it_had_flushed(
 
 
 async def test_two_processes_write_to_one_journal_at_once(path: Path) -> None:
-    async with (
-        SqliteJournal(path) as journal,
-        writing(path, 1, "theirs", "too") as process,
-    ):
-        await reports(process, at_most=1)
-        for index in range(200):
-            await journal.append("ours", trace(200)[index : index + 1])
-            await journal.flush()
-        assert list(await journal.load("ours")) == trace(200)
-        theirs = await journal.load("theirs")
-        assert list(theirs) == trace(len(theirs))
+    with writing(path, 1, "theirs", "too") as process:
+        reports(process, at_most=1)
+        async with SqliteJournal(path) as journal:
+            for event in trace(200):
+                await journal.append("ours", [event])
+                await journal.flush()
+            assert list(await journal.load("ours")) == trace(200)
+            theirs = await journal.load("theirs")
+            assert list(theirs) == trace(len(theirs))
         process.kill()
-        flushed = await reports(process)
+        flushed = reports(process)
     async with SqliteJournal(path) as journal:
         assert len(await journal.load("theirs")) >= flushed["theirs"]
         assert await journal.check() == []
@@ -113,8 +95,8 @@ async def test_two_processes_write_to_one_journal_at_once(path: Path) -> None:
 
 async def test_a_solve_that_another_process_runs_is_refused_until_that_dies(path: Path) -> None:
     async with SqliteJournal(path) as journal:
-        async with writing(path, 2, "a") as process:
-            await reports(process, at_most=1)
+        with writing(path, 2, "a") as process:
+            reports(process, at_most=1)
             with pytest.raises(
                 StoreError, match=f"solve `a` is being run by process {process.pid}"
             ):
@@ -161,6 +143,7 @@ async def test_a_solve_that_grew_since_it_was_loaded_must_be_loaded_again(path: 
             await other.append("a", [grown(1)])
         await other.load("a")
         await other.append("a", [Extended(Budget(max_tokens=9))])
+        await other.flush()
         assert len(await one.load("a")) == 4
 
 
