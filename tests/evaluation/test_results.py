@@ -170,14 +170,14 @@ def test_a_path_that_is_no_directory_is_refused(config: EvalConfig, tmp_path: Pa
 def test_samples_that_failed_are_no_wrong_answers(
     config: EvalConfig, run: Evaluate, lines: Lines
 ) -> None:
+    failing = config.problems.examples()[2].id
+
     def fail_in_the_third_problem(call: Call) -> Reply:
-        failing = config.problems.examples()[2].problem.id
         broken = call.bases[0].problem.id == failing and call.branch.sample == 1
         return Reply(" 1 + 1 = 2", fails_after=0 if broken else None, failure="engine died")
 
     with pytest.raises(PolicyError, match="engine died"):
         run(config, policy=ScriptedPolicy(fail_in_the_third_problem))
-    failing = config.problems.examples()[2].id
     assert failing not in {line.problem_id for line in lines("run")}
 
 

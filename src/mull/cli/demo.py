@@ -134,7 +134,7 @@ class Story:
 def _show_games(plays: Sequence[Play]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("player")
-    for name in ("samples", "solved", "95 %", "tokens a game", "seconds"):
+    for name in ("samples", "solved", "95 %", "tokens/game", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for play in plays:
         tokens = "-" if play.tokens is None else f"{play.tokens:,.0f}"
@@ -144,7 +144,7 @@ def _show_games(plays: Sequence[Play]) -> None:
     show()
     show_table(table)
     show()
-    for line in bar_lines(list(_bars(plays))):
+    for line in bar_lines(list(_bars(plays)), width=30):
         show(line)
     show()
     for line in quoted_lines(GPT4_GAME24):

@@ -38,7 +38,7 @@ class Arm:
     @property
     def label(self) -> str:
         """For people."""
-        checked = f", checked by {self.verifier}" if self.verifier else ""
+        checked = f" ({self.verifier})" if self.verifier else ""
         form = "" if self.form == "reasoning" else ", direct"
         return f"{self.model} {self.strategy.replace('_', ' ')}{form}{checked}"
 

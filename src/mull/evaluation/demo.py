@@ -102,24 +102,25 @@ async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play
         few = await evaluate(single, Path(directory) / "few", bench=bench, watcher=watcher)
         many = await evaluate(whole, Path(directory) / "many", bench=bench, watcher=watcher)
     best, vote, greedy, blind = many.curves
+    checked = f"{name}, best by the checker"
     return [
-        _play(greedy, 1),
-        replace(_play(best, SAMPLES[0]), seconds=few.curves[0].seconds),
-        _play(best, SAMPLES[-1]),
-        _play(vote, SAMPLES[-1]),
-        *(_play(blind, n) for n in SAMPLES),
+        _play(greedy, 1, f"{name}, greedy"),
+        replace(_play(best, SAMPLES[0], checked), seconds=few.curves[0].seconds),
+        _play(best, SAMPLES[-1], checked),
+        _play(vote, SAMPLES[-1], f"{name}, majority vote"),
+        *(_play(blind, n, blind.label) for n in SAMPLES),
     ]
 
 
 def blind_plays() -> list[Play]:
     """The rows that need no model."""
     curve = blind_curve(GAMES.examples(), ns=SAMPLES, num_seeds=1, seed=SEED)
-    return [_play(curve, n) for n in SAMPLES]
+    return [_play(curve, n, curve.label) for n in SAMPLES]
 
 
-def _play(curve: Curve, n: int) -> Play:
+def _play(curve: Curve, n: int, label: str) -> Play:
     point = next(point for point in curve.points if point.n == n)
     # With an exact checker best-of-n is right where any of n samples is: pass@n.
     solved = point.pass_at_k if curve.strategy == "best_of_n" else None
     tokens = None if curve.is_blind else point.generated_tokens
-    return Play(curve.label, n, solved or point.accuracy, tokens, curve.seconds)
+    return Play(label, n, solved or point.accuracy, tokens, curve.seconds)
