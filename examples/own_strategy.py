@@ -37,5 +37,5 @@ def main() -> None:
     print(solution.answer, "after", len(solution.tree.branches()), "answers")
 
 
-if __name__ == "__main__":  # the model runs in a process of its own, which imports this file
+if __name__ == "__main__":
     main()

@@ -31,5 +31,5 @@ def main() -> None:
     print(solution.answer, *solution.notes)
 
 
-if __name__ == "__main__":  # the model runs in a process of its own, which imports this file
+if __name__ == "__main__":
     main()

@@ -19,5 +19,5 @@ def main() -> None:
         print("  stopped:", solution.stop, "after", solution.usage.generated_tokens, "tokens")
 
 
-if __name__ == "__main__":  # the model runs in a process of its own, which imports this file
+if __name__ == "__main__":
     main()

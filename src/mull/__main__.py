@@ -2,5 +2,5 @@
 
 from mull.cli import main
 
-if __name__ == "__main__":  # an engine process imports this module again, under another name
+if __name__ == "__main__":
     main()

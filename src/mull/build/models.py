@@ -13,6 +13,7 @@ from mull.core.errors import ProblemNotUnderstoodError
 from mull.core.problem import Problem
 from mull.core.protocols import Policy
 from mull.core.spec import Spec
+from mull.engine import Dtype
 from mull.puzzles import puzzle_of, recognise, to_problem
 
 DEFAULT_MODEL: Final = "mull-base"
@@ -57,12 +58,16 @@ class OpenModel:
         return problem_for(text, knows_only_puzzles=self.knows_only_puzzles)
 
 
-def choose_model(name: str) -> ModelChoice:
-    """Find a model by shipped name, checkpoint folder or `scripted:FILE`; nothing is loaded."""
+def choose_model(name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
+    """Find a model by shipped name, checkpoint folder or `scripted:FILE`; nothing is loaded.
+
+    The numerical format decides samples, so it is part of what a resumed solve opens again.
+    """
     if name.startswith(SCRIPTED):
         return ModelChoice(Spec("scripted", {"file": name.removeprefix(SCRIPTED)}))
     checkpoint = find_checkpoint(name)
-    return ModelChoice(Spec(LOCAL, {"checkpoint": checkpoint.name}), checkpoint)
+    spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
+    return ModelChoice(spec, checkpoint)
 
 
 def chosen_by(spec: Spec) -> ModelChoice:
@@ -71,25 +76,43 @@ def chosen_by(spec: Spec) -> ModelChoice:
         raise missing_own("model", spec.name)
     if spec.name == "scripted":
         return choose_model(f"{SCRIPTED}{spec.options['file']}")
-    return choose_model(str(spec.options["checkpoint"]))
+    return choose_model(str(spec.options["checkpoint"]), dtype=Dtype(spec.options["dtype"]))
 
 
 @asynccontextmanager
 async def open_model(
-    model: str | ModelChoice = DEFAULT_MODEL, *, device: str = "cpu"
+    model: str | ModelChoice = DEFAULT_MODEL,
+    *,
+    device: str = "cpu",
+    dtype: Dtype = Dtype.FLOAT32,
+    max_rows: int = 512,
 ) -> AsyncGenerator[OpenModel, None]:
     """Load a model and run it for as long as the block lasts.
 
-    Raises `UnknownNameError` or `CheckpointError` for a model that is not there or not whole, and
-    `MissingExtraError` where torch is not installed.
+    Args:
+        model: A name as `solve` takes it. A `ModelChoice` has a numerical format of its own.
+        device: Where the engine runs.
+        dtype: Numerical format: float32 is best for a few attempts at a time, bfloat16 for
+            hundreds.
+        max_rows: Attempts that grow at once; more wait.
+
+    Raises:
+        UnknownNameError: for a name that is no model's.
+        CheckpointError: for model files that are missing, cut short or of another architecture.
+        MissingExtraError: where torch is not installed.
     """
-    choice = choose_model(model) if isinstance(model, str) else model
+    choice = choose_model(model, dtype=dtype) if isinstance(model, str) else model
     if choice.checkpoint is None:
         yield OpenModel(read_script(str(choice.spec.options["file"])), choice.spec)
         return
     with needs_extra("local", f"model `{choice.checkpoint.name}`"):
         from mull.policies.local import open_local_policy
-    async with open_local_policy(choice.checkpoint.folder, device=device) as policy:
+    async with open_local_policy(
+        choice.checkpoint.folder,
+        dtype=Dtype(choice.spec.options["dtype"]),
+        device=device,
+        max_rows=max_rows,
+    ) as policy:
         yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
 
 

@@ -60,26 +60,36 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result: object = app(arguments, prog_name="mull", standalone_mode=False)
         sys.stdout.flush()
-    except MullError as error:
-        say_error(error.message, error.hint)
-        return exit_code_of(error)
-    except _UsageError as error:
-        path = error.ctx.command_path if error.ctx else "mull"
-        say_error(error.format_message(), f"`{path} --help` shows how it is used")
-        return ExitCode.BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except OSError as error:
-        return _output_failed(error)
-    except Exception as error:  # noqa: BLE001  (the outermost boundary: a defect, shown in full)
-        traceback.print_exc()
-        say_error(f"mull itself failed: {type(error).__name__}: {error}")
-        return ExitCode.FAILURE
+    except SystemExit:
+        return ExitCode.OK  # typer's way to leave when nobody reads standard output any more
+    except Exception as error:  # noqa: BLE001  (the outermost boundary)
+        return _report(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _output_failed(error: OSError) -> ExitCode:
-    """Standard output is full, or nobody reads it any more, as in `mull runs | head -1`."""
+def _report(error: Exception) -> ExitCode:
+    """Say what went wrong in a line or two; only a defect of ours shows where."""
+    if isinstance(error, MullError):
+        say_error(error.message, error.hint)
+        return exit_code_of(error)
+    if isinstance(error, _UsageError):
+        path = error.ctx.command_path if error.ctx else "mull"
+        say_error(error.format_message(), f"`{path} --help` shows how it is used")
+        return ExitCode.BAD_INPUT
+    if isinstance(error, OSError):
+        return _report_system(error)
+    traceback.print_exception(error)
+    say_error(f"mull itself failed: {type(error).__name__}: {error}")
+    return ExitCode.FAILURE
+
+
+def _report_system(error: OSError) -> ExitCode:
+    """A file cannot be used, or what has no name: standard output is full or gone."""
+    if error.filename is not None:
+        say_error(f"`{error.filename}`: {error.strerror}")
+        return ExitCode.BAD_INPUT
     # What is still buffered cannot be written; without this the interpreter would try at its end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):

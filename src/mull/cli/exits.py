@@ -4,6 +4,8 @@ from enum import IntEnum
 
 from mull.cli.output import say
 from mull.core.errors import BadInputError, MullError, StoreError
+from mull.core.events import StopReason
+from mull.core.solution import Solution
 
 
 class ExitCode(IntEnum):
@@ -26,6 +28,13 @@ def exit_code_of(error: MullError) -> ExitCode:
     if isinstance(error, (BadInputError, StoreError)):
         return ExitCode.BAD_INPUT
     return ExitCode.FAILURE
+
+
+def exit_code_for(solution: Solution) -> ExitCode:
+    """The code of a solve that ended."""
+    if solution.stop is StopReason.FAILED:
+        return ExitCode.FAILURE
+    return ExitCode.NO_ANSWER if solution.answer is None else ExitCode.OK
 
 
 def say_error(message: str, hint: str | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from mull.build import DEFAULT_MODEL, open_journal, resume_async, solve_async
-from mull.cli.exits import ExitCode
+from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
     CountOption,
     JournalOption,
@@ -33,7 +33,7 @@ from mull.cli.progress import watching
 from mull.cli.solution import show_solution, show_solution_json
 from mull.cli.traces import check_writable, write_trace
 from mull.core.errors import JournalCorruptError
-from mull.core.events import Event, SolveStarted, StopReason
+from mull.core.events import Event, SolveStarted
 from mull.core.expansion import Thinking
 from mull.core.protocols import Journal
 from mull.core.solution import Solution
@@ -44,7 +44,7 @@ Examples:
 
 mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."
 
-mull solve "Make 24 from 1 5 5 5" --strategy early_stop --n 256 --budget-tokens 20000
+mull solve "Make 24 from 4 4 10 10" --strategy early_stop --n 256 --budget-tokens 20000
 
 mull solve "Multiply 847 by 293." --strategy self_consistency --n 8 --json
 
@@ -96,7 +96,7 @@ class Session:
         self._show(solution, events)
         if self.trace is not None:
             write_trace(self.trace, events)
-        raise typer.Exit(_exit_code(solution))
+        raise typer.Exit(exit_code_for(solution))
 
     async def _drive(self, drive: Drive) -> tuple[Solution, list[Event]]:
         async with open_journal(self.journal) as journal:
@@ -125,12 +125,6 @@ class Session:
         return f"mull resume {self.solve_id}" + (
             f" --journal {self.journal}" if is_elsewhere else ""
         )
-
-
-def _exit_code(solution: Solution) -> ExitCode:
-    if solution.stop is StopReason.FAILED:
-        return ExitCode.FAILURE
-    return ExitCode.NO_ANSWER if solution.answer is None else ExitCode.OK
 
 
 def solve(
