@@ -1,7 +1,12 @@
 """`mull train`: make a model from nothing."""
 
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from time import monotonic
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -61,8 +66,10 @@ def policy(
         import torch
 
         from mull.training.policy import PolicyTrainer, TrainingPlan
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInputError(f"device `{device}` is not there", hint="use --device cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
+        raise BadInputError(f"device `{device}` cannot be used", hint="use --device cpu") from error
     limit = float("inf") if minutes is None else minutes
     plan = TrainingPlan(size, tokens, limit, seed=seed, device=device, compiled=compiled)
     trainer = PolicyTrainer(plan, out)
@@ -71,7 +78,7 @@ def policy(
     try:
         folder = _train(trainer, plan)
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on from the last save", style="yellow")
+        say("interrupted; the same command goes on from here", style="yellow")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     card = describe(find_checkpoint(str(folder)))
     say(f"{card.num_parameters:,} parameters, {card.num_bytes / 1e6:.1f} MB; --model {folder}")
@@ -79,16 +86,44 @@ def policy(
 
 
 def _train(trainer: "PolicyTrainer", plan: "TrainingPlan") -> Path:
+    """Train to the end. An interrupt lets the step end, saves, and raises KeyboardInterrupt."""
+    with _interrupts() as interrupted, _shown(plan) as show_progress:
+
+        def report(now: "TrainingProgress") -> None:
+            show_progress(now)
+            if interrupted.is_set():
+                trainer.save()
+                raise KeyboardInterrupt
+
+        return trainer.run(report)
+
+
+@contextmanager
+def _interrupts() -> Generator[Event, None, None]:
+    """Hold the first interrupt back until somebody looks; a second one is as always."""
+    interrupted = Event()
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a handler's signature)
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _shown(plan: "TrainingPlan") -> Generator[Callable[["TrainingProgress"], None], None, None]:
+    """A bar for a person who watches; else a line now and then, for a log."""
     if not is_watched():
-        return trainer.run(_Lines(plan).report)
+        yield _Lines(plan).report
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeRemainingColumn(), console=message_console()) as bar:
         task = bar.add_task("training", total=1.0)
-
-        def report(now: "TrainingProgress") -> None:
-            bar.update(task, completed=now.share(plan), description=_in_words(now))
-
-        return trainer.run(report)
+        yield lambda now: bar.update(task, completed=now.share(plan), description=_in_words(now))
 
 
 class _Lines:

@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+from cli_local.conftest import Mull
+from replies import GAME
+
+
+def test_a_solve_runs_the_checkpoint_and_charges_what_it_took(mull: Mull, checkpoint: Path) -> None:
+    ran = mull("solve", GAME, "--model", checkpoint, "--n", "3", "--max-tokens", "8", "--json")
+    document = ran.document
+    assert ran.code == 1  # noise is no answer, and nobody says it is
+    assert document["answer"] is None
+    assert document["model"].startswith("toy@")
+    assert document["usage"]["generated_tokens"] <= 24
+    assert document["usage"]["flops"] > 0
+    assert document["usage"]["prompt_tokens"] == 3 * 22
+    assert document["usage"]["cached_tokens"] > 0  # the prompt is read once for all
+
+
+def test_a_larger_budget_draws_what_a_large_one_would_have(mull: Mull, checkpoint: Path) -> None:
+    settings = ("--model", checkpoint, "--n", "2", "--max-tokens", "12", "--json")
+    short = mull("solve", GAME, *settings, "--budget-tokens", "7").document
+    whole = mull("resume", short["solve_id"], "--more-tokens", "17", "--json").document
+    at_once = mull("solve", GAME, *settings, "--budget-tokens", "24").document
+    assert short["stop"] == "budget_tokens"
+    assert whole["usage"]["generated_tokens"] == at_once["usage"]["generated_tokens"] == 24
+    texts = ["".join(step["text"] for step in each["steps"]) for each in (whole, at_once)]
+    assert texts[0] == texts[1]
+
+
+def test_a_problem_it_cannot_know_is_refused_before_it_is_loaded(
+    mull: Mull, checkpoint: Path
+) -> None:
+    (checkpoint / "model.safetensors").unlink()
+    ran = mull("solve", "Who was Ada Lovelace?", "--model", checkpoint)
+    assert ran.code == 2
+    assert "none of the problems that the built-in families know" in ran.err
+    assert "hint: known kinds: countdown:" in ran.err
+
+
+def test_a_truncated_checkpoint_is_one_clear_error(mull: Mull, checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    ran = mull("solve", GAME, "--model", checkpoint)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert str(weights) in ran.err
+    assert "Traceback" not in ran.err
+    assert mull("runs", "--json").document["runs"] == []
+
+
+def test_another_architecture_is_refused_by_name(mull: Mull, checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
+    ran = mull("solve", GAME, "--model", checkpoint)
+    assert ran.code == 2
+    assert "is not a Llama checkpoint" in ran.err
+
+
+def test_a_folder_that_is_no_checkpoint_is_said(mull: Mull, tmp_path: Path) -> None:
+    ran = mull("solve", GAME, "--model", tmp_path)
+    assert ran.code == 2
+    assert f"cannot read `{tmp_path / 'config.json'}`" in ran.err
+
+
+def test_models_describes_a_folder(mull: Mull, checkpoint: Path) -> None:
+    (card,) = mull("models", checkpoint, "--json").document["models"]
+    assert card["window"] == 64
+    assert card["dtype"] == "float16"
+    assert card["families"] == ["countdown", "multiply", "chain", "letters"]
+    assert "window 64 tokens" in mull("models", checkpoint).out
