@@ -28,6 +28,9 @@ class ModelConfig:
     tie_embeddings: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("num_layers", "num_heads", "num_kv_heads", "max_positions"):
+            if getattr(self, name) < 1:
+                raise CheckpointError(f"`{name}` is {getattr(self, name)}; it must be at least 1")
         for name in ("vocab_size", "hidden_size", "ffn_size"):
             if getattr(self, name) % 32 or getattr(self, name) <= 0:
                 raise CheckpointError(
@@ -38,9 +41,12 @@ class ModelConfig:
                 f"{self.num_heads} heads and {self.num_kv_heads} key-value heads do not divide "
                 f"a hidden size of {self.hidden_size}"
             )
+        if self.head_dim % 2:
+            raise CheckpointError(f"a head is {self.head_dim} wide; rotation needs an even width")
 
     @property
     def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.hidden_size // self.num_heads
 
     @property
@@ -99,12 +105,13 @@ class ModelConfig:
 
     @classmethod
     def _from_json(cls, raw: dict[str, object], path: Path) -> Self:
-        for name in UNSUPPORTED:
-            if raw.get(name):
+        for name, supported in SUPPORTED.items():
+            if raw.get(name) not in supported:
                 raise CheckpointError(f"`{path}` sets `{name}`, which is not supported")
+        rotary = _rotary(raw, path)
         try:
             heads = _whole(raw, "num_attention_heads")
-            return cls(
+            config = cls(
                 vocab_size=_whole(raw, "vocab_size"),
                 hidden_size=_whole(raw, "hidden_size"),
                 num_layers=_whole(raw, "num_hidden_layers"),
@@ -112,22 +119,38 @@ class ModelConfig:
                 num_kv_heads=_whole(raw, "num_key_value_heads", heads),
                 ffn_size=_whole(raw, "intermediate_size"),
                 max_positions=_whole(raw, "max_position_embeddings", 2048),
-                rope_theta=_rope_theta(raw),
-                norm_eps=float(cast("float", raw.get("rms_norm_eps", 1e-6))),
+                rope_theta=_real(rotary, "rope_theta", 10_000.0),
+                norm_eps=_real(raw, "rms_norm_eps", 1e-6),
                 tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise CheckpointError(f"`{path}` lacks or garbles {error}") from error
+        if _whole(raw, "head_dim", config.head_dim) != config.head_dim:
+            raise CheckpointError(
+                f"`{path}` sets `head_dim` {raw['head_dim']}; only hidden size / heads is supported"
+            )
+        return config
 
 
-UNSUPPORTED: Final = ("attention_bias", "mlp_bias", "rope_scaling", "quantization_config")
+SUPPORTED: Final[Mapping[str, tuple[object, ...]]] = {
+    "attention_bias": (None, False),
+    "mlp_bias": (None, False),
+    "rope_scaling": (None,),
+    "quantization_config": (None,),
+    "hidden_act": (None, "silu"),
+}
+"""Settings that change the network, and the values of them that this one is."""
 
 
-def _rope_theta(raw: dict[str, object]) -> float:
-    """`transformers` 5 nests the value under `rope_parameters`; older files have it on top."""
+def _rotary(raw: dict[str, object], path: Path) -> dict[str, object]:
+    """Where `rope_theta` is: `transformers` 5 nests it, older files have it on top."""
     nested = raw.get("rope_parameters")
-    source = cast("dict[str, object]", nested) if isinstance(nested, dict) else raw
-    return float(cast("float", source.get("rope_theta", 10_000.0)))
+    if not isinstance(nested, dict):
+        return raw
+    rotary = cast("dict[str, object]", nested)
+    if rotary.get("rope_type", "default") != "default":
+        raise CheckpointError(f"`{path}` sets `rope_type` {rotary['rope_type']}; not supported")
+    return rotary
 
 
 def _whole(raw: dict[str, object], name: str, default: int | None = None) -> int:
@@ -135,6 +158,13 @@ def _whole(raw: dict[str, object], name: str, default: int | None = None) -> int
     if not isinstance(value, int):
         raise KeyError(name)
     return value
+
+
+def _real(raw: dict[str, object], name: str, default: float) -> float:
+    value = raw.get(name, default)
+    if not isinstance(value, int | float):
+        raise KeyError(name)
+    return float(value)
 
 
 def _write_json(path: Path, value: Mapping[str, object]) -> None:
