@@ -14,6 +14,7 @@ from mull.build import OpenModel
 from mull.core.codec import decode
 from mull.core.expansion import Call
 from mull.core.protocols import Policy
+from mull.engine import Dtype
 from mull.evaluation import ArmResult, Bench, EvalConfig, ProblemSet, Report, evaluate
 from mull.evaluation.evaluate import ModelOpener
 from mull.evaluation.results import RESULTS
@@ -80,7 +81,7 @@ def lines(tmp_path: Path) -> Callable[[str], list[ArmResult]]:
 
 def opening(policy: Policy) -> ModelOpener:
     @asynccontextmanager
-    async def open_model(name: str) -> AsyncGenerator[OpenModel, None]:
+    async def open_model(name: str, dtype: Dtype, rows: int) -> AsyncGenerator[OpenModel, None]:
         yield OpenModel.own(policy)
 
     return open_model

@@ -1,13 +1,14 @@
 """`mull eval`: how often a model is right, with how much compute."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from shlex import join
 from typing import Annotated, Final, cast, get_args
 
 import typer
 
-from mull.build import DEFAULT_MODEL, MODELS, find_verifier, open_model
+from mull.build import DEFAULT_MODEL, MODELS, find_verifier
 from mull.build.strategies import AUTO
 from mull.cli.curves import show_curves
 from mull.cli.draws import watching_draws
@@ -17,8 +18,10 @@ from mull.cli.output import say, show, show_json
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.expansion import Sampling
+from mull.engine import Dtype
 from mull.evaluation import Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
+from mull.evaluation.evaluate import open_here
 from mull.evaluation.runner import DEFAULT_ROWS
 from mull.puzzles import family_named
 from mull.search import STRATEGIES
@@ -122,10 +125,18 @@ WidthOption = Annotated[
 RowsOption = Annotated[
     int,
     typer.Option(
-        "--rows", help="Samples in flight at once, over all problems.", min=1, rich_help_panel=_DRAW
+        "--rows", help="Samples that grow at once, over all problems.", min=1, rich_help_panel=_DRAW
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.", rich_help_panel=_DRAW)]
+DtypeOption = Annotated[
+    Dtype,
+    typer.Option(
+        "--dtype",
+        help="Numerical format; bfloat16 is faster where the processor knows it.",
+        rich_help_panel=_DRAW,
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -166,6 +177,7 @@ def evaluate(
     width: WidthOption = 16,
     rows: RowsOption = DEFAULT_ROWS,
     device: DeviceOption = "cpu",
+    dtype: DtypeOption = Dtype.FLOAT32,
     out: OutOption = None,
     figure: FigureOption = None,
     as_json: JsonOption = False,
@@ -185,11 +197,12 @@ def evaluate(
         max_tokens=max_tokens,
         verifier=None if checker is None else checker.source.verifier,
         width=width,
+        dtype=dtype,
         has_baselines=baselines,
     )
     bench = Bench(
         () if checker is None else (checker,),
-        lambda name: open_model(name, device=device),
+        partial(open_here, device=device),
         rows,
     )
     path = out or _default_directory(config)
@@ -242,6 +255,7 @@ def command_of(config: EvalConfig, verifier: str, path: Path) -> str:
     words += ["--seeds", str(config.num_seeds), "--seed", str(config.seed)]
     words += ["--temperature", f"{config.sampling.temperature:g}"]
     words += ["--max-tokens", str(config.max_tokens), "--width", str(config.width)]
+    words += ["--dtype", config.dtype.value]
     words += [] if config.has_baselines else ["--no-baselines"]
     return join([*words, "--out", str(path)])
 

@@ -9,6 +9,7 @@ from mull.core.codec import Json
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Sampling, Thinking
 from mull.core.spec import Option, Spec
+from mull.engine import Dtype
 from mull.evaluation.problems import ProblemSet
 from mull.search import STRATEGIES, strategy_options
 from mull.tasks import Form
@@ -80,6 +81,8 @@ class EvalConfig:
     sampling: Sampling = Sampling()
     max_tokens: int = 256
     """Per completion."""
+    dtype: Dtype = Dtype.FLOAT32
+    """Numerical format of the models: it changes what a seed draws."""
     verifier: str | None = None
     """By the name under which a verifier speaks; arms about votes and greedy run without."""
     width: int = 16

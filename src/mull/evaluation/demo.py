@@ -90,7 +90,7 @@ async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play
     """Play all games with an open model, and blindly; nothing is kept."""
 
     @asynccontextmanager
-    async def already_open(_: str) -> AsyncGenerator[OpenModel, None]:
+    async def already_open(*_: object) -> AsyncGenerator[OpenModel, None]:
         yield model
 
     checker = CountdownChecker()

@@ -13,6 +13,7 @@ from mull.core.errors import UnknownSolveError
 from mull.core.events import Event
 from mull.core.protocols import SolveSummary, Verifier
 from mull.core.spec import Spec
+from mull.engine import Dtype
 from mull.evaluation.config import Draw, EvalConfig
 from mull.evaluation.curves import curves_of
 from mull.evaluation.report import Report
@@ -25,7 +26,8 @@ SUMMARY: Final = "summary.json"
 PAGE: Final = "report.html"
 FIGURE: Final = "figure.svg"
 
-ModelOpener = Callable[[str], AbstractAsyncContextManager[OpenModel]]
+ModelOpener = Callable[[str, Dtype, int], AbstractAsyncContextManager[OpenModel]]
+"""From a name, a numerical format and the branches that are to grow at once."""
 Watcher = Callable[[Draw, int, int], None]
 """Told how many solves of a draw are done and how many there are."""
 
@@ -49,15 +51,22 @@ class NoJournal:
         return ()
 
 
+def open_here(
+    name: str, dtype: Dtype, rows: int, *, device: str = "cpu"
+) -> AbstractAsyncContextManager[OpenModel]:
+    """The opener of models on this machine."""
+    return open_model(name, device=device, dtype=dtype, max_rows=rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What an evaluation runs on."""
 
     verifiers: Sequence[Verifier] = ()
     """Those that arms may name."""
-    open_model: ModelOpener = open_model
+    open_model: ModelOpener = open_here
     rows: int = DEFAULT_ROWS
-    """Branches kept in flight at once."""
+    """Branches that its policies grow at once."""
 
 
 def watch_nothing(draw: Draw, done: int, total: int) -> None:
@@ -106,7 +115,7 @@ async def _draw_all(
     draws = directory.config.draws(model)
     if not any(missing_units(directory, draw, examples) for draw in draws):
         return
-    async with bench.open_model(model) as opened:
+    async with bench.open_model(model, directory.config.dtype, bench.rows) as opened:
         directory.claim_model(model, opened.policy.capabilities.model)
         runner = Runner(
             directory, partial(solver_for, opened, bench.verifiers), answer_keys(), rows=bench.rows

@@ -17,9 +17,11 @@ from mull.evaluation.results import RunDirectory
 from mull.solver import Solver
 from mull.tasks import Example
 
-DEFAULT_ROWS: Final = 1_024
-"""Branches kept in flight: enough for full batches of 512 while some solves run dry."""
-MAX_SOLVES: Final = 1_024
+DEFAULT_ROWS: Final = 512
+"""Branches that grow at once in one engine."""
+QUEUED_PER_ROW: Final = 2
+"""Branches kept in flight for each of them, so that batches stay full while solves run dry."""
+MAX_SOLVES: Final = 4_096
 """Solves at once, whatever they draw: each holds a tree in memory."""
 
 SolverMaker = Callable[[Spec], Solver]
@@ -75,6 +77,7 @@ class Runner:
     answer_key: AnswerKey
     clock: Clock = SystemClock()
     rows: int = DEFAULT_ROWS
+    """Branches that the policy grows at once."""
 
     async def run(self, draw: Draw, examples: Sequence[Example], progress: Progress) -> None:
         """Do every solve of a draw that is not done yet.
@@ -92,7 +95,8 @@ class Runner:
     async def _run_all(self, draw: Draw, units: Sequence[Unit], done: "_Count") -> None:
         reader = Reader(self.directory.config, draw, self.answer_key)
         solver, lap, queue = self.solver_for(draw.spec), Lap(self.clock), iter(units)
-        num_solves = min(len(units), MAX_SOLVES, 1 + ceil(self.rows / draw.wave))
+        wanted = ceil(QUEUED_PER_ROW * self.rows / draw.wave)
+        num_solves = min(len(units), MAX_SOLVES, max(2, wanted))
 
         async def work(queue: Iterator[Unit]) -> None:
             for unit in queue:
