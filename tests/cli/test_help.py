@@ -1,6 +1,9 @@
 import pytest
 from cli.conftest import Mull
 
+from mull import __version__
+from mull.cli import run
+
 
 @pytest.mark.parametrize(
     "command",
@@ -26,3 +29,17 @@ def test_every_help_teaches_with_an_example(mull: Mull, command: tuple[str, ...]
 
 def test_no_command_shows_the_help(mull: Mull) -> None:
     assert "Usage: mull" in mull().out
+
+
+def test_the_version_is_all_there_is_to_it(mull: Mull) -> None:
+    assert mull("--version").out == f"{__version__}\n"
+
+
+def test_a_defect_is_shown_in_full_and_told_from_an_honest_no(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = run([3])  # pyright: ignore[reportArgumentType]  (what no shell can do)
+    said = capsys.readouterr().err
+    assert code == 3
+    assert said.startswith("Traceback")
+    assert said.splitlines()[-1].startswith("error: mull itself failed: ")

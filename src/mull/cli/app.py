@@ -38,7 +38,7 @@ training.command(epilog=train.EXAMPLES)(train.policy)
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  (the callback's signature)
+def _show_version(*, wanted: bool) -> None:
     if wanted:
         show(__version__)
         raise typer.Exit
