@@ -64,6 +64,7 @@ class Batch:
         for number, request in requests:
             self._waiting.add(number, request)
 
+    @torch.inference_mode()
     def cancel(self, numbers: Collection[int]) -> None:
         """Forget these, wherever they are; what they held is free at once."""
         self._waiting.remove(set(numbers))

@@ -1,0 +1,242 @@
+"""One branch's samples are its own, whatever else the batch does."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_batches import DECODER, PROMPTS, Said, alone, batch_of, keep, run
+from toys import NEWLINE, STOP, TOKENIZER, TOY
+
+from mull.core.expansion import Sampling
+from mull.engine.requests import Boundary, Request
+from mull.models.tokenizer import END_THINK
+
+END_THINK_ID = TOKENIZER.token_id(END_THINK)
+GREEDY = Sampling(temperature=0.0)
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 3, 5000]),
+    top_p=st.sampled_from([0.3, 0.9, 1.0]),
+    min_p=st.sampled_from([0.0, 0.1]),
+)
+requests = st.builds(
+    Request,
+    prompt=st.sampled_from(PROMPTS),
+    seed=st.integers(0, 2**64 - 1),
+    max_tokens=st.integers(1, 24),
+    sampling=samplings,
+    one_step=st.booleans(),
+    streams=st.booleans(),
+)
+crowds = st.lists(requests, min_size=2, max_size=5)
+
+
+def same(ours: Said, expected: Said) -> bool:
+    return (
+        ours.token_ids == expected.token_ids
+        and ours.boundaries[-1:] == expected.boundaries[-1:]
+        and all(map(math.isclose, ours.logprobs, expected.logprobs))
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(crowds, st.integers(1, 8), st.data())
+def test_samples_depend_on_neither_batch_size_nor_arrival(
+    crowd: list[Request], max_rows: int, data: st.DataObject
+) -> None:
+    turns = st.integers(0, 12)
+    arrivals = {number: data.draw(turns) for number in range(len(crowd))}
+    together = run(crowd, max_rows=max_rows, arrivals=arrivals)
+    for number, request in enumerate(crowd):
+        assert same(together[number], alone(request))
+
+
+@settings(max_examples=10, deadline=None)
+@given(crowds, st.data())
+def test_cancelled_branches_take_nothing_with_them(
+    crowd: list[Request], data: st.DataObject
+) -> None:
+    cancels = {number: data.draw(st.integers(0, 8)) for number in range(0, len(crowd), 2)}
+    said = run(crowd, max_rows=3, cancels=cancels)
+    for number, request in enumerate(crowd):
+        expected = alone(request)
+        if number not in cancels:
+            assert same(said[number], expected)
+        elif number in said:
+            length = len(said[number].token_ids)
+            assert said[number].token_ids == expected.token_ids[:length]
+
+
+@settings(max_examples=15, deadline=None)
+@given(requests, st.data())
+def test_a_branch_resumed_anywhere_goes_on_as_if_never_cut(
+    request: Request, data: st.DataObject
+) -> None:
+    request = replace(request, one_step=False)
+    whole = alone(request)
+    drawn = len(whole.token_ids)
+    cut = data.draw(st.integers(0, drawn - 1))
+    rest = replace(
+        request,
+        prompt=request.prompt + tuple(whole.token_ids[:cut]),
+        drawn=cut,
+        max_tokens=request.max_tokens - cut,
+    )
+    resumed = alone(rest)
+    assert resumed.token_ids == whole.token_ids[cut:]
+    assert resumed.boundaries[-1] == whole.boundaries[-1]
+    assert resumed.logprobs == pytest.approx(whole.logprobs[cut:], abs=2e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(requests)
+def test_logprobs_are_the_models_own_whatever_the_sampling(request: Request) -> None:
+    said = alone(request)
+    tokens = torch.tensor([[*request.prompt, *said.token_ids]])
+    with torch.inference_mode():
+        positions = torch.arange(tokens.shape[1])[None]
+        cache = DECODER.new_cache(1, tokens.shape[1])
+        hidden = DECODER.extend(tokens, positions, cache, tokens.shape[1])
+        logprobs = torch.log_softmax(DECODER.logits(hidden[0]), -1)
+    start = len(request.prompt)
+    expected = [
+        float(logprobs[start + index - 1, token]) for index, token in enumerate(said.token_ids)
+    ]
+    assert said.logprobs == pytest.approx(expected, abs=2e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(requests)
+def test_pieces_end_where_steps_do(request: Request) -> None:
+    said = alone(request)
+    assert len(said.token_ids) <= request.max_tokens
+    assert said.boundaries[-1].is_end
+    assert not any(boundary.is_end for boundary in said.boundaries[:-1])
+    assert sum(said.sizes) == len(said.token_ids)
+    start, in_step = 0, 0
+    for size, boundary in zip(said.sizes, said.boundaries, strict=True):
+        assert size == 1 or not request.streams
+        piece = said.token_ids[start : start + size]
+        start, in_step = start + size, in_step + size
+        late = piece[-1] == END_THINK_ID and in_step > 1
+        ends_step = piece[-1] == NEWLINE or late
+        assert boundary is not Boundary.INSIDE or request.streams
+        match boundary:
+            case Boundary.INSIDE:
+                assert not ends_step
+                assert piece[-1] != STOP
+            case Boundary.STEP:
+                assert ends_step
+            case Boundary.ONE_STEP:
+                assert ends_step
+                assert request.one_step
+            case Boundary.STOP:
+                assert piece[-1] == STOP
+            case Boundary.LENGTH:
+                assert start == request.max_tokens
+        if boundary is not Boundary.INSIDE:
+            in_step = 0
+    assert STOP not in said.token_ids[:-1]
+
+
+def test_a_think_mark_does_not_end_the_step_it_begins() -> None:
+    whole = run([Request(PROMPTS[0], seed, 60) for seed in range(120)], max_rows=64)
+    first, later = 0, 0
+    for said in whole.values():
+        start = 0
+        for size in said.sizes:
+            piece = said.token_ids[start : start + size]
+            first += piece[0] == END_THINK_ID and size > 1
+            later += END_THINK_ID in piece[1:]
+            assert END_THINK_ID not in piece[1:-1]
+            start += size
+    assert first > 0, "the toy never begins a line with the mark"
+    assert later > 0, "the toy never ends a line with the mark"
+
+
+def test_the_window_ends_a_branch() -> None:
+    # Of the likely tokens only numbers are left to draw, so the turn never ends by itself.
+    prompt = (1, *range(300, 420))
+    rows = run([Request(prompt, seed, 500, sampling=GREEDY) for seed in range(3)])
+    room = TOY.max_positions - len(prompt)
+    for said in rows.values():
+        assert len(said.token_ids) <= room
+        ends_early = said.token_ids[-1] == STOP
+        assert said.boundaries[-1] is (Boundary.STOP if ends_early else Boundary.LENGTH)
+
+
+def test_a_shared_prompt_is_read_once_and_forks_find_it_cached() -> None:
+    prompt = PROMPTS[2]
+    said = run([Request(prompt, seed, 5) for seed in range(7)], max_rows=3)
+    first_pieces = sorted(each.cached_tokens[0] for each in said.values())
+    assert first_pieces == [0] + [len(prompt)] * 6
+    assert not any(any(each.cached_tokens[1:]) for each in said.values())
+
+
+def test_each_branch_has_a_seed_of_its_own() -> None:
+    said = run([Request(PROMPTS[0], seed, 12) for seed in range(8)])
+    assert len({tuple(each.token_ids) for each in said.values()}) > 4
+
+
+def test_rows_stay_within_max_rows_and_refill_at_once() -> None:
+    batch = batch_of(max_rows=2)
+    lengths = [3, 1, 1, 1]
+    batch.add(
+        (number, Request(PROMPTS[0], number, length, sampling=GREEDY, streams=True))
+        for number, length in enumerate(lengths)
+    )
+    # Each turn draws for exactly two rows: where one has ended, the next in line has its place.
+    numbers = [report.numbers for _ in range(3) if (report := batch.turn()) is not None]
+    assert [sorted(each) for each in numbers] == [[0, 1], [0, 2], [0, 3]]
+    assert not batch.is_busy
+
+
+def test_cache_for_all_rows_stays_within_its_limit() -> None:
+    per_token = DECODER.bytes_per_token
+    # Prompts of 4 and 28 more tokens take one chunk of 32; there is room for three.
+    batch = batch_of(8, max_kv_bytes=3 * 32 * per_token)
+    batch.add((number, Request(PROMPTS[0], number, 28, streams=True)) for number in range(5))
+    report = batch.turn()
+    assert report is not None
+    assert report.numbers == [0, 1, 2]
+    # One that may grow beyond is alone when its turn comes, however little room there is.
+    narrow = batch_of(8, max_kv_bytes=32 * per_token)
+    said = dict[int, Said]()
+    narrow.add((number, Request(PROMPTS[0], number, 100)) for number in range(2))
+    while narrow.is_busy:
+        keep(said, narrow.turn())
+    assert all(each.boundaries[-1].is_end for each in said.values())
+
+
+def test_a_cancel_frees_the_row_before_the_next_turn() -> None:
+    batch = batch_of(max_rows=1)
+    batch.add((number, Request(PROMPTS[0], number, 40, streams=True)) for number in range(2))
+    first = batch.turn()
+    batch.cancel([0])
+    second = batch.turn()
+    assert first is not None
+    assert second is not None
+    assert (first.numbers, second.numbers) == ([0], [1])
+    batch.cancel([1])
+    assert not batch.is_busy
+
+
+def test_a_cancel_of_those_who_wait_forgets_them() -> None:
+    batch = batch_of(max_rows=1)
+    batch.add((number, Request(PROMPTS[0], number, 2)) for number in range(3))
+    batch.turn()
+    batch.cancel([1, 2, 99])
+    said = dict[int, Said]()
+    while batch.is_busy:
+        keep(said, batch.turn())
+    assert said.keys() == {0}
+
+
+def test_cache_time_is_counted() -> None:
+    said = alone(Request(PROMPTS[0], 1, 20))
+    assert said.kv_byte_seconds > 0

@@ -1,0 +1,97 @@
+"""Runs a batch of the float64 toy to its end and keeps what it said."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import torch
+from toys import NEWLINE, STOP, TOKENIZER, toy_decoder
+
+from mull.engine.batch import Batch
+from mull.engine.requests import Boundary, EngineSettings, Punctuation, Report, Request
+from mull.models.inference import CachedDecoder
+from mull.models.tokenizer import END_THINK
+
+DECODER: Final = CachedDecoder(toy_decoder(), dtype=torch.float64, device="cpu")
+PUNCTUATION: Final = Punctuation(
+    frozenset({STOP}), frozenset({NEWLINE}), frozenset({TOKENIZER.token_id(END_THINK)})
+)
+PROMPTS: Final = ((1, 4, 300, 5), (1, 4, 301, 5), (1, 4, *range(300, 320), 5), (1,))
+
+
+@dataclass(slots=True)
+class Said:
+    """What one request came to."""
+
+    token_ids: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    boundaries: list[Boundary] = field(default_factory=list[Boundary])
+    sizes: list[int] = field(default_factory=list[int])
+    """Tokens of each piece."""
+    cached_tokens: list[int] = field(default_factory=list[int])
+    kv_byte_seconds: float = 0.0
+
+
+def batch_of(max_rows: int = 8, *, max_kv_bytes: int = 1 << 24) -> Batch:
+    settings = EngineSettings(Path(), PUNCTUATION, max_rows=max_rows, max_kv_bytes=max_kv_bytes)
+    return Batch(DECODER, settings)
+
+
+def pieces(report: Report) -> Iterator[tuple[int, Said]]:
+    """Each piece of a report by its number."""
+    start = 0
+    for index, number in enumerate(report.numbers):
+        end = start + report.counts[index]
+        yield (
+            number,
+            Said(
+                report.token_ids[start:end],
+                report.logprobs[start:end],
+                [Boundary(report.boundaries[index])],
+                [end - start],
+                [report.cached_tokens[index]],
+                report.kv_byte_seconds[index],
+            ),
+        )
+        start = end
+
+
+def keep(said: dict[int, Said], report: Report | None) -> None:
+    for number, piece in pieces(report) if report else ():
+        all_said = said.setdefault(number, Said())
+        all_said.token_ids += piece.token_ids
+        all_said.logprobs += piece.logprobs
+        all_said.boundaries += piece.boundaries
+        all_said.sizes += piece.sizes
+        all_said.cached_tokens += piece.cached_tokens
+        all_said.kv_byte_seconds += piece.kv_byte_seconds
+
+
+def run(
+    requests: Mapping[int, Request] | Sequence[Request],
+    *,
+    max_rows: int = 8,
+    arrivals: Mapping[int, int] | None = None,
+    cancels: Mapping[int, int] | None = None,
+) -> dict[int, Said]:
+    """Grow the requests, each from the turn it arrives at to the one it is cancelled at."""
+    numbered = dict(requests) if isinstance(requests, Mapping) else dict(enumerate(requests))
+    arrivals, cancels = arrivals or {}, cancels or {}
+    batch, said, turn = batch_of(max_rows), dict[int, Said](), 0
+    last = max([*arrivals.values(), *cancels.values(), 0])
+    while batch.is_busy or turn <= last:
+        batch.add(
+            (number, request)
+            for number, request in numbered.items()
+            if arrivals.get(number, 0) == turn
+        )
+        batch.cancel([number for number, at in cancels.items() if at == turn])
+        keep(said, batch.turn())
+        turn += 1
+    return said
+
+
+def alone(request: Request) -> Said:
+    """What a request says with the batch to itself."""
+    return run([request], max_rows=1)[0]
