@@ -1,0 +1,216 @@
+"""HTTP to one server: JSON in, JSON or a stream of JSON events out, failures told apart.
+
+A failure is a `CallError`, whatever its cause. The client retries nothing: what a retry would cost
+is known only to who asked.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Final
+
+import aiohttp
+
+from mull.core.codec import Json
+from mull.core.errors import MullError
+from mull.policies.openai.address import Address, ApiKey
+from mull.policies.openai.fields import Fields, fields_of, parse, text_of
+
+RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_SHOWN: Final = 300
+"""Characters of a server's own words in a message."""
+_LINE_LIMIT: Final = 8 * 2**20
+"""Bytes of one event; beyond it the server is broken."""
+
+
+class CallError(MullError):
+    """One request did not bring what it was made for."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of the HTTP answer; None where there was none."""
+        self.retryable = retryable
+        self.retry_after = retry_after
+        """Seconds the server asks to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds after which a server counts as gone."""
+
+    connect: float = 10.0
+    silent: float = 120.0
+    """Without a single byte, the wait for the first one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One connection pool to one server."""
+
+    session: aiohttp.ClientSession = field(repr=False)
+    address: Address
+    key: ApiKey | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    async def get(self, path: str) -> Fields:
+        """The JSON object at a path; `CallError` if there is none."""
+        async with self._request("GET", path, None) as response:
+            return self._object(await response.read(), response)
+
+    async def post(self, path: str, body: Mapping[str, Json]) -> Fields:
+        """The JSON object a request is answered with; `CallError` if there is none."""
+        async with self._request("POST", path, body) as response:
+            return self._object(await response.read(), response)
+
+    @asynccontextmanager
+    async def events(
+        self, path: str, body: Mapping[str, Json]
+    ) -> AsyncGenerator[AsyncGenerator[Fields, None], None]:
+        """The JSON events a request is answered with: one, if the server does not stream.
+
+        Leaving the block closes the connection, which tells the server to stop. The stream simply
+        ends where the server ends it; whether that was too early is for the reader to judge.
+        """
+        async with self._request("POST", path, body) as response:
+            stream = self._events(response)
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Json] | None
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """An answer that is not an error; it is closed at the end unless it was read to its end."""
+        what = f"`{self.address.at(path)}`"
+        try:
+            async with self.session.request(
+                method,
+                self.address.at(path),
+                json=body,
+                headers=self.headers,
+                allow_redirects=False,  # a key goes nowhere else
+            ) as response:
+                if response.status != 200:
+                    raise self._refusal(response, await response.read())
+                yield response
+        except TimeoutError as error:
+            raise CallError(f"{what} is silent: {_brief(error)}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise CallError(f"{what} broke off: {self._safe(_brief(error))}") from error
+
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Fields, None]:
+        if not response.content_type.startswith("text/event-stream"):
+            yield self._object(await response.read(), response)
+            return
+        rest = b""
+        async for chunk in response.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if not line.startswith(b"data:"):
+                    continue  # comments, event names and the blank lines between events
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    return
+                yield self._object(data, response)
+            if len(rest) > _LINE_LIMIT:
+                raise CallError(f"`{response.url}` sent an event without an end")
+
+    def _object(self, data: bytes, response: aiohttp.ClientResponse) -> Fields:
+        try:
+            value = parse(data)
+        except ValueError:
+            value = None
+        found = fields_of(value)
+        if not found:
+            kind, shown = response.content_type, self._safe(data.decode("utf-8", "replace"))
+            raise CallError(f"`{response.url}` answered {kind}, not a JSON object: {shown!r}")
+        if "error" in found and found["error"] is not None:
+            raise CallError(f"`{response.url}` says: {self._safe(_told(found) or str(found))}")
+        return found
+
+    def _refusal(self, response: aiohttp.ClientResponse, data: bytes) -> CallError:
+        try:
+            told = _told(fields_of(parse(data)))
+        except ValueError:
+            told = ""
+        told = told or data.decode("utf-8", "replace")
+        return CallError(
+            f"`{response.url}` answered {response.status}: {self._safe(told)}",
+            status=response.status,
+            retryable=response.status in RETRYABLE_STATUS,
+            retry_after=seconds_to_wait(response.headers.get("Retry-After")),
+        )
+
+    def _safe(self, text: str) -> str:
+        """A server's own words, short, on one line and without the key."""
+        text = self.key.redact(text) if self.key else text
+        return " ".join(text.split())[:_SHOWN]
+
+
+@asynccontextmanager
+async def open_client(
+    address: Address,
+    key: ApiKey | None = None,
+    *,
+    timeouts: Timeouts = Timeouts(),
+    max_in_flight: int = 64,
+    keeps_alive: bool = True,
+) -> AsyncGenerator[Client, None]:
+    """A client for as long as the block lasts; requests beyond `max_in_flight` wait.
+
+    Without `keeps_alive` every request has a connection of its own.
+    """
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=timeouts.connect, sock_read=timeouts.silent
+    )
+    headers = {"Authorization": f"Bearer {key.secret}"} if key else {}
+    async with aiohttp.ClientSession(
+        timeout=timeout,
+        connector=aiohttp.TCPConnector(limit=max_in_flight, force_close=not keeps_alive),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield Client(session, address, key, MappingProxyType(headers))
+
+
+def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float | None:
+    """What a `Retry-After` header asks for, in seconds or as a date; None if nothing readable."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+
+
+def _told(answer: Fields) -> str:
+    """What a server says went wrong, in the shapes that exist."""
+    error = answer.get("error")
+    return (
+        text_of(fields_of(error).get("message"))
+        or text_of(error)
+        or text_of(answer.get("message"))
+        or text_of(answer.get("detail"))
+    )
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

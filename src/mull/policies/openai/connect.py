@@ -1,0 +1,161 @@
+"""Finding out who is there: dialect, version, models; and what of the table is true."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from mull.core.clock import Clock, SystemClock
+from mull.core.errors import BadInputError, UnknownNameError
+from mull.policies.openai.address import Address, ApiKey
+from mull.policies.openai.client import CallError, Client, Timeouts, open_client
+from mull.policies.openai.dialects import (
+    OTHER,
+    Dialect,
+    Siblings,
+    WireKind,
+    dialect_named,
+    dialect_of_host,
+)
+from mull.policies.openai.fields import Fields, count_of, fields_of, items_of, text_of
+from mull.policies.openai.growth import Grower, Notices, Retries
+from mull.policies.openai.policy import OpenAIPolicy, Served
+from mull.policies.openai.prompts import Renderer
+from mull.policies.openai.trial import tried
+from mull.policies.openai.wires import ChatWire, CompletionsWire, LlamaCppWire, Wire
+
+_SIGNS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
+    {
+        "llama.cpp": ("/props", "default_generation_settings", "build_info"),
+        "sglang": ("/server_info", "tokenizer_path", "version"),
+        "vllm": ("/version", "version", "version"),
+    }
+)
+"""What only this server has: a path, a field of its answer, and the field with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISettings:
+    """How to talk to a server. None: as suits what is found there."""
+
+    dialect: str | None = None
+    wire: WireKind | None = None
+    siblings: Siblings | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: Retries = field(default_factory=Retries)
+    max_in_flight: int = 64
+    """Requests at once; more wait their turn."""
+
+
+@asynccontextmanager
+async def open_openai_policy(
+    address: Address,
+    key: ApiKey | None = None,
+    *,
+    settings: OpenAISettings = OpenAISettings(),
+    clock: Clock = SystemClock(),
+) -> AsyncGenerator[OpenAIPolicy, None]:
+    """Connect to a server, find out what it is, and talk to it for as long as the block lasts.
+
+    Raises `BadInputError` where nobody answers, the key is refused or the address is no such API,
+    and `UnknownNameError` for a model that is not served there.
+    """
+    notices = Notices()
+    async with open_client(address, key, timeouts=settings.timeouts) as client:
+        dialect, version = await _recognise(client, settings.dialect)
+        model = await _served_model(client, notices)
+    dialect = replace(dialect, siblings=settings.siblings or dialect.siblings)
+    kind = settings.wire or dialect.wire
+    async with open_client(
+        address,
+        key,
+        timeouts=settings.timeouts,
+        max_in_flight=settings.max_in_flight,
+        keeps_alive=dialect.keeps_alive,
+    ) as client:
+        if dialect.is_own_machine:
+            dialect = await tried(client, dialect, _wire_of(dialect, kind, model), notices)
+        wire, renderer = _wire_of(dialect, kind, model), Renderer(client, dialect, model)
+        grower = Grower(client, dialect, wire, renderer, settings.retries, clock, notices)
+        yield OpenAIPolicy(Served(model, dialect, kind, version), grower)
+
+
+def _wire_of(dialect: Dialect, kind: WireKind, model: str) -> Wire:
+    if kind is WireKind.CHAT:
+        return ChatWire(dialect, model)
+    if dialect.name == "llama.cpp":
+        return LlamaCppWire(dialect)
+    return CompletionsWire(dialect, model)
+
+
+async def _recognise(client: Client, named: str | None) -> tuple[Dialect, str]:
+    """The dialect and the server's version; by name, by host, or by what only that server has."""
+    known = dialect_named(named) if named else dialect_of_host(client.address.host)
+    if known is not None and not known.is_own_machine:
+        return known, ""
+    for name, (path, sign, version) in _SIGNS.items():
+        if known is not None and known.name != name:
+            continue
+        try:
+            found = await client.get(path)
+        except CallError:
+            continue
+        if sign in found:
+            dialect = dialect_named(name)
+            slots = count_of(found.get("total_slots"))  # llama.cpp's bound on `n`
+            dialect = replace(dialect, max_siblings=slots or dialect.max_siblings)
+            return dialect, text_of(found.get(version))
+    return known or OTHER, ""
+
+
+async def _served_model(client: Client, notices: Notices) -> str:
+    """The model that was asked for, or the only one that is served."""
+    wanted = client.address.model
+    try:
+        found = await client.get("/v1/models")
+    except CallError as error:
+        if wanted is None or error.status not in {403, 404, 405, 501} or not _is_api(error):
+            raise _unreachable(client, error) from error
+        notices.add(f"`{client.address.url}` lists no models; `{wanted}` is taken on trust")
+        return wanted
+    served = [model for each in items_of(found.get("data")) for model in _names(fields_of(each))]
+    if wanted is None and len(served) == 1:
+        return served[0]
+    if wanted is None:
+        raise BadInputError(
+            f"`{client.address.url}` serves {len(served)} models: {', '.join(served) or 'none'}",
+            hint="name one of them after `#` in the address",
+        )
+    if wanted not in served:
+        raise UnknownNameError(f"model of `{client.address.url}`", wanted, served)
+    return wanted
+
+
+def _names(model: Fields) -> list[str]:
+    aliases = [text_of(each) for each in items_of(model.get("aliases"))]
+    return list(dict.fromkeys(name for name in (text_of(model.get("id")), *aliases) if name))
+
+
+def _is_api(error: CallError) -> bool:
+    """Whether the refusal came from an API rather than from some web page."""
+    return "<html" not in error.message.lower()
+
+
+def _unreachable(client: Client, error: CallError) -> BadInputError:
+    address, key = client.address, client.key
+    if error.status in {401, 403}:
+        whose = f"the key from `{key.source}`" if key else "a request without a key"
+        return BadInputError(
+            f"`{address.url}` refuses {whose} ({error.status})",
+            hint="set the environment variable that holds this server's key",
+        )
+    if error.status is None and "not a JSON object" not in error.message:
+        return BadInputError(
+            f"nobody can be talked to at `{address.url}`: {error.message}",
+            hint="start the server, or correct the address",
+        )
+    return BadInputError(
+        f"`{address.url}` is no OpenAI-compatible API: {error.message}",
+        hint="such addresses mostly end in `/v1`",
+    )

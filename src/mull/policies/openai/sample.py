@@ -1,0 +1,159 @@
+"""One call on its way to becoming outcomes, over however many requests that takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mull.core.expansion import Call, Delta, ExpansionKind, Failed, Finish, Grown, Outcome
+from mull.core.usage import Usage
+from mull.policies.openai.marks import MARK
+from mull.policies.openai.pieces import Ending, Piece, Reported
+from mull.policies.openai.reader import LINE_END, Line, StepReader
+
+_FINISHES: Final = {
+    Ending.TURN: Finish.STOP,
+    Ending.LINE: Finish.STEP,
+    Ending.LENGTH: Finish.LENGTH,
+}
+
+
+@dataclass(slots=True)
+class Sample:
+    """What one call has brought so far. The task that grows it owns it."""
+
+    call: Call
+    """As it stands: `grown`, `drawn` and `max_tokens` move on with every kept step."""
+    keeps_steps: bool
+    """The server can continue, so that steps count as soon as they are complete; where it cannot,
+    they all come at the end."""
+    reader: StepReader = field(default_factory=StepReader)
+    prompt_tokens: int = 0
+    """Of this request, where its token ids are known; else the server must tell."""
+    ending: Ending | None = None
+    has_outrun: bool = False
+    """It was ended here, while the server went on."""
+    is_settled: bool = False
+    is_empty: bool = False
+    """The server ended a turn without content."""
+    broken: str = ""
+    """Why the server gave no answer and would give none again."""
+    has_lost: bool = False
+    """Tokens were lost to a failure; they count against `call.max_tokens`."""
+    _lines: list[Line] = field(default_factory=list[Line])
+    """Complete and not yet reported."""
+    _shown: int = 0
+    """Tokens of this request's reported steps."""
+    _uncharged: Usage = Usage()
+    """What the next outcome must carry beyond its own tokens."""
+
+    @property
+    def ends_with_line(self) -> bool:
+        """Whether one line is all that is wanted."""
+        return self.call.branch.expansion.kind is ExpansionKind.STEP
+
+    @property
+    def has_content(self) -> bool:
+        """Whether this request brought anything: text, or tokens without any."""
+        return self.reader.says_anything or self.reader.is_counted
+
+    def feed(self, piece: Piece) -> Iterator[Outcome]:
+        """Take in more; what comes after the end is dropped."""
+        if self.ending is not None:
+            return
+        size = self.reader.size_of(piece)
+        if not self.reader.num_tokens:
+            self._uncharged += Usage(prompt_tokens=self.prompt_tokens)
+        if self.reader.num_tokens + size > self.call.max_tokens:
+            self.end(Ending.LENGTH)
+            self.has_outrun = True
+            return
+        shown = piece.reasoning or (MARK.sub("", piece.text) if "<" in piece.text else piece.text)
+        if shown:
+            yield Delta(self.call.branch.id, shown, size)
+        for line in self.reader.feed(piece):
+            if self.keeps_steps:
+                yield from self._report()
+            self._lines.append(line)
+            if self.ends_with_line and line.step.text.endswith(LINE_END):
+                self.ending, self.has_outrun = Ending.LINE, True
+                return
+
+    def end(self, ending: Ending) -> None:
+        """The server says that it is over."""
+        if self.ending is None:
+            self.ending = ending
+            self._lines += self.reader.end(with_line=ending is Ending.LINE)
+
+    def settle(self, total: int, reported: Reported | None) -> Iterator[Outcome]:
+        """The outcomes of an ended sample that took `total` tokens in this request."""
+        ending = self.ending
+        if ending is None:
+            raise ValueError("a sample is settled after its end")
+        self.is_settled = True
+        self._charge_prompt(reported)
+        if self.has_lost and ending is Ending.LENGTH:
+            yield self._fail_short(total)
+            return
+        hidden = self._hidden(total, reported)
+        *lines, last = self._lines
+        self._lines = lines
+        yield from self._report()
+        shown = total - hidden - self._shown
+        step = replace(last.step, is_final=ending is Ending.TURN)
+        usage = Usage(visible_tokens=shown, hidden_tokens=hidden) + self._taken_charges()
+        grown = Grown(self.call.branch.id, self._index, step, usage, _FINISHES[ending])
+        yield grown
+
+    def restart(self) -> Iterator[Outcome]:
+        """A request failed: keep what can be continued, count the rest as lost."""
+        if self.keeps_steps:
+            yield from self._report()
+        lost = self.reader.num_tokens - self._shown
+        if lost:
+            self.has_lost = True
+            self._uncharged += Usage(discarded_tokens=lost)
+        self.call = replace(self.call, max_tokens=self.call.max_tokens - self.reader.num_tokens)
+        self.reader, self._lines, self._shown, self.is_empty = StepReader(), [], 0, False
+
+    def fail(self, message: str, *, retryable: bool = False) -> Failed:
+        """The outcome of a sample that will not end; call `restart` first."""
+        self.is_settled = True
+        return Failed(self.call.branch.id, message, self._taken_charges(), retryable)
+
+    @property
+    def _index(self) -> int:
+        return len(self.call.grown)
+
+    def _report(self) -> Iterator[Grown]:
+        """Every complete line as a step with more to follow."""
+        for line in self._lines:
+            usage = Usage(visible_tokens=line.num_tokens) + self._taken_charges()
+            yield Grown(self.call.branch.id, self._index, line.step, usage)
+            self._shown += line.num_tokens
+            self.call = replace(
+                self.call,
+                grown=(*self.call.grown, line.step),
+                drawn=self.call.drawn + line.num_tokens,
+            )
+        self._lines = []
+
+    def _charge_prompt(self, reported: Reported | None) -> None:
+        if reported is not None:
+            prompt_tokens = 0 if self.prompt_tokens else reported.prompt_tokens
+            self._uncharged += Usage(
+                prompt_tokens=prompt_tokens, cached_tokens=reported.cached_tokens
+            )
+
+    def _fail_short(self, total: int) -> Failed:
+        self._uncharged += Usage(discarded_tokens=total - self._shown)
+        return self.fail("tokens lost to a failed request left too few for the answer")
+
+    def _taken_charges(self) -> Usage:
+        charges, self._uncharged = self._uncharged, Usage()
+        return charges
+
+    def _hidden(self, total: int, reported: Reported | None) -> int:
+        """Reasoning that is billed and not shown."""
+        if reported is None or self.reader.has_reasoning:
+            return 0
+        return min(reported.reasoning_tokens, total - self.reader.num_tokens)
