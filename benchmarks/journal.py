@@ -59,22 +59,18 @@ def _step(number: int) -> Event:
     return NodeGrown(Grown(BranchId(f"{number // 3:020x}"), number % 3, step, usage))
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _bare(path: Path, rows: Callable[[], Sequence[Row]]) -> None:
-    """A loop of inserts in one transaction, on a table and settings like the journal's."""
+def _bare(path: Path, rows: Callable[[], Sequence[Row]]) -> float:
+    """Seconds of a loop of inserts in one transaction, with a table and settings as ours."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("CREATE TABLE events (a TEXT, b INT, c TEXT, d INT, PRIMARY KEY (a, b))")
+        start = time.perf_counter()
         connection.execute("BEGIN")
         for row in rows():
             connection.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
         connection.execute("COMMIT")
+        return time.perf_counter() - start
 
 
 def _rows(events: Sequence[tuple[str, Event]]) -> list[Row]:
@@ -86,37 +82,39 @@ def _rows(events: Sequence[tuple[str, Event]]) -> list[Row]:
     return rows
 
 
-async def _append(path: Path, events: Sequence[tuple[str, Event]]) -> None:
-    """Event by event, as a solver does, one durable end."""
+async def _append(path: Path, events: Sequence[tuple[str, Event]], *, every: int) -> float:
+    """Seconds to append event by event, as a solver does, with a flush after so many."""
     async with SqliteJournal(path) as journal:
-        for solve_id, event in events:
+        start = time.perf_counter()
+        for number, (solve_id, event) in enumerate(events, start=1):
             await journal.append(solve_id, (event,))
-        await journal.flush()
+            if number % every == 0:
+                await journal.flush()
+        return time.perf_counter() - start
 
 
-async def _append_and_flush(path: Path, events: Sequence[tuple[str, Event]]) -> None:
+async def _load(path: Path, solve_ids: Sequence[str]) -> float:
+    """Seconds to load every trace."""
     async with SqliteJournal(path) as journal:
-        for solve_id, event in events:
-            await journal.append(solve_id, (event,))
-            await journal.flush()
-
-
-async def _load(path: Path, solve_ids: Sequence[str]) -> None:
-    async with SqliteJournal(path) as journal:
+        start = time.perf_counter()
         for solve_id in solve_ids:
             await journal.load(solve_id)
+        return time.perf_counter() - start
 
 
-async def _list(path: Path) -> None:
+async def _list(path: Path) -> float:
+    """Seconds to list the solves."""
     async with SqliteJournal(path) as journal:
+        start = time.perf_counter()
         await journal.solves()
+        return time.perf_counter() - start
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--solves", type=int, default=50)
+    parser.add_argument("--solves", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where the disk to measure is")
     options = parser.parse_args()
     events = Load(options.events, options.solves).events()
@@ -126,28 +124,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         journal = folder / "journal.db"
-        bare = _seconds(lambda: _bare(folder / "bare.db", lambda: made))
-        bare_rate = len(events) / bare
         measurements = {
-            "bare loop of inserts": (len(events), bare),
+            "bare loop of inserts": (len(events), _bare(folder / "bare.db", lambda: made)),
             "bare loop, JSON made in it": (
                 len(events),
-                _seconds(lambda: _bare(folder / "made.db", lambda: _rows(events))),
+                _bare(folder / "made.db", lambda: _rows(events)),
             ),
             "journal, one flush": (
                 len(events),
-                _seconds(lambda: asyncio.run(_append(journal, events))),
+                asyncio.run(_append(journal, events, every=len(events))),
             ),
             "journal, a flush an event": (
                 len(few),
-                _seconds(lambda: asyncio.run(_append_and_flush(folder / "few.db", few))),
+                asyncio.run(_append(folder / "few.db", few, every=1)),
             ),
-            "load": (len(events), _seconds(lambda: asyncio.run(_load(journal, ids)))),
-            "solves() (solves per second)": (
-                len(ids),
-                _seconds(lambda: asyncio.run(_list(journal))),
-            ),
+            "load": (len(events), asyncio.run(_load(journal, ids))),
+            "solves() (solves a second)": (len(ids), asyncio.run(_list(journal))),
         }
+    bare_rate = len(events) / measurements["bare loop of inserts"][1]
     for what, (count, seconds) in measurements.items():
         rate = count / seconds
         sys.stdout.write(

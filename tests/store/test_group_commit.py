@@ -17,7 +17,7 @@ from mull.core.events import Event
 from mull.store import SqliteJournal
 from mull.store.database import open_database
 from mull.store.reader import read_trace
-from mull.store.rows import Row, to_row
+from mull.store.rows import Head, Row, to_row
 from mull.store.writer import Writer
 
 
@@ -32,8 +32,13 @@ def rows(first: int, last: int) -> list[Row]:
     return [to_row("a", index, events[index]) for index in range(first, last)]
 
 
+def put(writer: Writer, first: int, last: int) -> None:
+    """Queue events [first, last)."""
+    writer.append(rows(first, last), Head(last, None, None, None))
+
+
 def start_solve(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO solves VALUES (NULL, 'a', 0, NULL)")
+    connection.execute("INSERT INTO solves (solve_id, num_events) VALUES ('a', 0)")
 
 
 def stored(path: Path) -> int:
@@ -147,7 +152,7 @@ async def fill(writer: Writer) -> int:
     """Append and flush until the disk is full; how many events were flushed."""
     await writer.call(start_solve)
     for index in range(1000):
-        writer.append(rows(index, index + 1), runner=None)
+        put(writer, index, index + 1)
         try:
             await writer.flush()
         except StoreFullError:
@@ -170,7 +175,7 @@ async def test_after_a_full_disk_nothing_is_written_behind_the_gap(path: Path) -
     await writer.open()
     num_flushed = await fill(writer)
     with pytest.raises(StoreFullError, match="no space left for journal"):
-        writer.append(rows(num_flushed, num_flushed + 1), runner=None)
+        put(writer, num_flushed, num_flushed + 1)
     with pytest.raises(StoreFullError) as error:
         await writer.flush()
     assert "free some space" in (error.value.hint or "")
@@ -182,9 +187,9 @@ async def test_a_full_disk_that_nobody_heard_of_is_told_at_the_close(path: Path)
     writer = Writer(path, small_disk(path, 12), 0.0)
     await writer.open()
     await writer.call(start_solve)
-    writer.append(rows(0, 2), runner=None)
+    put(writer, 0, 2)
     await writer.flush()
-    writer.append(rows(2, 1000), runner=None)
+    put(writer, 2, 1000)
     with pytest.raises(StoreFullError):
         await writer.close()
     assert read_trace(path, "a") == trace(2)
@@ -196,10 +201,10 @@ async def test_everybody_who_waits_hears_of_a_full_disk(path: Path) -> None:
     await writer.call(start_solve)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    writer.append(rows(0, 1000), runner=None)
+    put(writer, 0, 1000)
     first = asyncio.create_task(writer.flush())
     await asyncio.sleep(0.1)  # its transaction waits for the other one
-    writer.append(rows(1000, 1001), runner=None)
+    put(writer, 1000, 1001)
     second = asyncio.create_task(writer.flush())
     await asyncio.sleep(0)
     other.close()
@@ -254,7 +259,7 @@ async def test_a_refusal_touches_nobody_else(path: Path) -> None:
     writer = Writer(path, lambda: open_database(path), 3600)
     await writer.open()
     await writer.call(start_solve)
-    writer.append(rows(0, 2), runner=None)
+    put(writer, 0, 2)
     answers = await asyncio.gather(writer.call(refuse), writer.flush(), return_exceptions=True)
     assert [type(each) for each in answers] == [StoreError, type(None)]
     assert stored(path) == 2
@@ -268,7 +273,7 @@ async def test_a_failure_that_loses_no_event_is_no_end(path: Path) -> None:
     with pytest.raises(StoreError, match="UNIQUE"):
         await writer.call(start_solve)
     assert not writer.has_failed
-    writer.append(rows(0, 2), runner=None)
+    put(writer, 0, 2)
     await writer.close()
     assert stored(path) == 2
 

@@ -14,7 +14,7 @@ import pytest
 from traces import ENDED, grown, start, trace
 
 from mull.core.errors import JournalCorruptError, StoreError
-from mull.core.events import Event
+from mull.core.events import Event, SolveEnded
 from mull.store import SqliteJournal
 
 
@@ -238,15 +238,41 @@ async def test_two_events_that_changed_places_are_noticed(path: Path) -> None:
             await journal.load("a")
 
 
-@pytest.mark.parametrize("position", [0, 4], ids=["first", "last"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE solves SET spec = '{'",
+        "UPDATE solves SET spec = NULL",
+        "UPDATE solves SET stop = 'tired'",
+    ],
+)
 async def test_a_summary_that_cannot_be_read_is_logged_and_hides_no_other(
-    path: Path, position: int, caplog: pytest.LogCaptureFixture
+    path: Path, edit: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await write(path, a=trace(5), b=trace(5, 1))
-    execute(path, "DELETE FROM events WHERE solve_id = 'a' AND position = :it", it=position)
+    execute(path, f"{edit} WHERE solve_id = 'a'")
     async with SqliteJournal(path) as journal:
         assert [each.solve_id for each in await journal.solves()] == ["b"]
-    assert f"event {position} of solve `a` is damaged" in caplog.text
+        assert list(await journal.load("a")) == trace(5)
+    assert "the summary of solve `a` is damaged" in caplog.text
+
+
+async def test_a_summary_stands_with_a_damaged_trace(path: Path) -> None:
+    await write(path, a=[start(3), grown(1), ENDED])
+    execute(path, "DELETE FROM events")
+    async with SqliteJournal(path) as journal:
+        (summary,) = await journal.solves()
+        assert summary.statement == start(3).problem.statement
+        assert (summary.stop, summary.answer) == (ENDED.stop, "42")
+
+
+async def test_a_summary_of_text_that_cannot_be_stored_escapes_it(path: Path) -> None:
+    ended = SolveEnded(ENDED.stop, answer="half \ud83d")
+    await write(path, a=[start(), ended])
+    async with SqliteJournal(path) as journal:
+        (summary,) = await journal.solves()
+        assert summary.answer == "half \\ud83d"
+        assert list(await journal.load("a")) == [start(), ended]
 
 
 async def test_a_torn_page_is_damage_too(path: Path) -> None:

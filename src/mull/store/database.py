@@ -1,7 +1,7 @@
 """The journal's file: an SQLite database that says whose it is, and its errors in our words.
 
-Two tables: `solves` (in order of their start, with the number of events and who runs them) and
-`events` (one row an event, as JSON a person can read).
+Two tables: `events` (one row an event, as JSON a person can read) and `solves`, their table of
+contents, in the order in which solves started.
 """
 
 import shutil
@@ -26,7 +26,11 @@ _SCHEMA: Final = (
         number INTEGER PRIMARY KEY,
         solve_id TEXT NOT NULL UNIQUE,
         num_events INTEGER NOT NULL,
-        runner TEXT
+        runner TEXT,
+        stop TEXT,
+        answer TEXT,
+        statement TEXT,
+        spec TEXT
     )""",
     """CREATE TABLE events (
         solve_id TEXT NOT NULL,

@@ -12,7 +12,7 @@ from mull.core.events import Event, SolveEnded, SolveStarted
 from mull.core.protocols import SolveSummary
 from mull.store.database import open_database, store_errors
 from mull.store.reader import read_damage, read_lines, read_summaries, read_trace
-from mull.store.rows import to_row
+from mull.store.rows import to_head, to_row, to_title
 from mull.store.runner import Runner
 from mull.store.writer import Writer
 
@@ -101,12 +101,13 @@ class SqliteJournal:
             if isinstance(event, SolveStarted) != (position == 0):
                 raise BadInputError(f"solve `{solve_id}` must be started once, and first")
         rows = [to_row(solve_id, head + offset, event) for offset, event in enumerate(events)]
-        is_over = isinstance(events[-1], SolveEnded)
-        self._writer.append(rows, runner=None if is_over else runner.name)
-        if is_over:
+        first, last, end = events[0], events[-1], head + len(rows)
+        title = to_title(first) if isinstance(first, SolveStarted) else None
+        self._writer.append(rows, to_head(end, last, runner.name), title)
+        if isinstance(last, SolveEnded):
             self._forget(solve_id)
         else:
-            self._heads[solve_id] = head + len(rows)
+            self._heads[solve_id] = end
 
     async def flush(self) -> None:
         """Return when everything appended so far would survive a crash."""
@@ -158,7 +159,7 @@ class SqliteJournal:
         return await asyncio.to_thread(read_lines, self.path, solve_id)
 
     async def solves(self) -> Sequence[SolveSummary]:
-        """Every solve, newest first; one whose ends are damaged is logged and left out."""
+        """Every solve, newest first; a damaged entry is logged and left out."""
         await self._settle()
         return await asyncio.to_thread(read_summaries, self.path)
 

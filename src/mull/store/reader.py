@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mull.core.errors import JournalCorruptError, StoreError, UnknownSolveError
-from mull.core.events import Event, SolveStarted
-from mull.core.journal import summarise
+from mull.core.events import Event
 from mull.core.protocols import SolveSummary
 from mull.store.database import reading
-from mull.store.rows import damaged, to_event, to_line
+from mull.store.rows import damaged, to_event, to_line, to_summary
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +22,11 @@ _TRACE = """
     SELECT position, CAST(event AS BLOB), checksum
     FROM events WHERE solve_id = ? ORDER BY position
 """
-_HEADS = "SELECT solve_id, num_events FROM solves WHERE num_events > 0 ORDER BY number DESC"
-_EVENT = "SELECT CAST(event AS BLOB), checksum FROM events WHERE solve_id = ? AND position = ?"
+_IDS = "SELECT solve_id FROM solves WHERE num_events > 0 ORDER BY number"
+_SUMMARIES = """
+    SELECT solve_id, stop, answer, statement, spec
+    FROM solves WHERE num_events > 0 ORDER BY number DESC
+"""
 
 
 def read_lines(path: Path, solve_id: str) -> list[str]:
@@ -63,39 +65,21 @@ def read_trace(path: Path, solve_id: str) -> list[Event]:
 
 
 def read_summaries(path: Path) -> list[SolveSummary]:
-    """Every solve, newest first, from its first and last event; a damaged one is logged instead."""
+    """Every solve, newest first, without its trace; a damaged entry is logged and left out."""
     summaries = list[SolveSummary]()
     with reading(path) as connection:
-        connection.execute("BEGIN")
-        for solve_id, num_events in connection.execute(_HEADS).fetchall():
+        for solve_id, *columns in connection.execute(_SUMMARIES):
             try:
-                summaries.append(_summary(connection, solve_id, num_events))
+                summaries.append(to_summary(solve_id, columns))
             except JournalCorruptError as error:
                 _log.warning("%s", error)
     return summaries
 
 
-def _summary(connection: sqlite3.Connection, solve_id: str, num_events: int) -> SolveSummary:
-    started = _event(connection, solve_id, 0)
-    if not isinstance(started, SolveStarted):
-        raise damaged(solve_id, 0, "it is not the start of a solve")
-    return summarise(solve_id, started, _event(connection, solve_id, num_events - 1))
-
-
-def _event(connection: sqlite3.Connection, solve_id: str, position: int) -> Event:
-    try:
-        found = connection.execute(_EVENT, (solve_id, position)).fetchone()
-    except sqlite3.DatabaseError as error:  # a torn page
-        raise damaged(solve_id, position, str(error)) from error
-    if found is None:
-        raise damaged(solve_id, position, "it is missing")
-    return to_event(solve_id, position, to_line(solve_id, position, *found))
-
-
 def read_damage(path: Path) -> list[StoreError]:
     """What is wrong with each solve that cannot be read; empty for a sound journal."""
     with reading(path) as connection:
-        solve_ids = [solve_id for solve_id, _ in connection.execute(_HEADS)]
+        solve_ids = [solve_id for (solve_id,) in connection.execute(_IDS)]
     found = list[StoreError]()
     for solve_id in solve_ids:
         try:

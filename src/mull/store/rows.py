@@ -1,15 +1,27 @@
-"""Events as rows: JSON a person can read, with a checksum that notices when it is no longer ours.
+"""Events and summaries as rows: text a person can read.
 
-The checksum covers the solve, the position and the text, so a row that was edited, moved or copied
-is noticed. It guards against accidents, not against forgery.
+Of events, a checksum notices when they are no longer ours. It covers the solve, the position and
+the text, so a row that was edited, moved or copied is noticed. It guards against accidents, not
+against forgery.
 """
 
+from collections.abc import Sequence
 from json import JSONDecodeError, dumps, loads
 from typing import NamedTuple
 from zlib import crc32
 
+from mull.core.codec import decode, encode
 from mull.core.errors import JournalCorruptError
-from mull.core.events import Event, event_from_json, event_to_json
+from mull.core.events import (
+    Event,
+    SolveEnded,
+    SolveStarted,
+    StopReason,
+    event_from_json,
+    event_to_json,
+)
+from mull.core.protocols import SolveSummary
+from mull.core.spec import SolveSpec
 
 
 class Row(NamedTuple):
@@ -21,6 +33,24 @@ class Row(NamedTuple):
     event: str
     """JSON, as a person can read it."""
     checksum: int
+
+
+class Head(NamedTuple):
+    """Where a solve stands, in the order of the table's columns."""
+
+    num_events: int
+    runner: str | None
+    stop: str | None
+    """Set while the last event is the solve's end, as is its answer."""
+    answer: str | None
+
+
+class Title(NamedTuple):
+    """What a solve is about, in the order of the table's columns."""
+
+    statement: str
+    spec: str
+    """JSON."""
 
 
 def to_row(solve_id: str, position: int, event: Event) -> Row:
@@ -50,6 +80,42 @@ def to_event(solve_id: str, position: int, line: str) -> Event:
         raise damaged(solve_id, position, str(error)) from error
     except JournalCorruptError as error:
         raise damaged(solve_id, position, error.message, hint=error.hint) from error
+
+
+def to_head(num_events: int, last: Event, runner: str) -> Head:
+    """Where a solve stands after its last event. Once it has ended, nobody runs it."""
+    if isinstance(last, SolveEnded):
+        answer = None if last.answer is None else _storable(last.answer)
+        return Head(num_events, None, last.stop.value, answer)
+    return Head(num_events, runner, None, None)
+
+
+def to_title(started: SolveStarted) -> Title:
+    """What a solve is about, from its first event."""
+    spec = dumps(encode(started.spec), ensure_ascii=False)
+    return Title(_storable(started.problem.statement), _storable(spec))
+
+
+def to_summary(solve_id: str, row: Sequence[str | None]) -> SolveSummary:
+    """The summary in the columns stop, answer, statement, spec."""
+    stop, answer, statement, spec = row
+    try:
+        return SolveSummary(
+            solve_id,
+            statement or "",
+            decode(SolveSpec, loads(spec or "")),
+            None if stop is None else StopReason(stop),
+            answer,
+        )
+    except ValueError as error:
+        raise JournalCorruptError(f"the summary of solve `{solve_id}` is damaged: {error}") from (
+            error
+        )
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair cannot be stored as text; for a summary its escape will do."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def damaged(

@@ -54,7 +54,10 @@ class Runner:
             "SELECT num_events, runner FROM solves WHERE solve_id = ?", (solve_id,)
         ).fetchone()
         if found is None:
-            connection.execute("INSERT INTO solves VALUES (NULL, ?, 0, ?)", (solve_id, self.name))
+            connection.execute(
+                "INSERT INTO solves (solve_id, num_events, runner) VALUES (?, 0, ?)",
+                (solve_id, self.name),
+            )
             return 0
         num_events, holder = found
         if holder not in {None, self.name} and self._is_alive(holder):

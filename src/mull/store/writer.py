@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from mull.core.errors import StoreError
 from mull.store.database import store_error
-from mull.store.rows import Row
+from mull.store.rows import Head, Row, Title
 
 T = TypeVar("T")
 
@@ -36,10 +36,10 @@ class Batch:
     """What goes into the next transaction. Filled under the writer's lock, then its thread's."""
 
     rows: list[Row] = field(default_factory=list[Row])
-    heads: dict[str, tuple[int, str | None]] = field(
-        default_factory=dict[str, tuple[int, str | None]]
-    )
-    """By solve: its number of events and its runner, once the rows are in."""
+    heads: dict[str, Head] = field(default_factory=dict[str, Head])
+    """By solve: where it stands once the rows are in."""
+    titles: dict[str, Title] = field(default_factory=dict[str, Title])
+    """By solve that starts: what it is about."""
     jobs: list[Job] = field(default_factory=list[Job])
 
     @property
@@ -52,8 +52,12 @@ class Batch:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", self.rows)
         connection.executemany(
-            "UPDATE solves SET num_events = ?, runner = ? WHERE solve_id = ?",
+            "UPDATE solves SET num_events = ?, runner = ?, stop = ?, answer = ? WHERE solve_id = ?",
             [(*head, solve_id) for solve_id, head in self.heads.items()],
+        )
+        connection.executemany(
+            "UPDATE solves SET statement = ?, spec = ? WHERE solve_id = ?",
+            [(*title, solve_id) for solve_id, title in self.titles.items()],
         )
         results = [_result(job, connection) for job in self.jobs]
         connection.execute("COMMIT")
@@ -110,13 +114,16 @@ class Writer:
         """Whether a transaction was lost, and with it everything after."""
         return self._failure is not None
 
-    def append(self, rows: Sequence[Row], *, runner: str | None) -> None:
+    def append(self, rows: Sequence[Row], head: Head, title: Title | None = None) -> None:
         """Queue rows of one solve. Raises if what was queued earlier could not be written."""
+        solve_id = rows[0].solve_id
         with self._changed:
             self._check_usable()
             was_empty = self._batch.is_empty
             self._batch.rows.extend(rows)
-            self._batch.heads[rows[-1].solve_id] = (rows[-1].position + 1, runner)
+            self._batch.heads[solve_id] = head
+            if title is not None:
+                self._batch.titles[solve_id] = title
             if was_empty:
                 self._changed.notify()
 
