@@ -173,7 +173,7 @@ def test_a_journal_file_is_made_with_its_folders_and_resumed_from(
     path = tmp_path / "a" / "b" / "journal.db"
     first = mull.solve(GAME, model=model, journal=path, budget_tokens=40)
     assert first.answer is None
-    second = mull.resume(first.solve_id, journal=str(path), more_seconds=60, more_tokens=40)
+    second = mull.resume(first.solve_id, journal=str(path), more_tokens=40)
     assert second.answer == RIGHT.strip()
     assert second.tree.problem == first.tree.problem
 
@@ -210,3 +210,14 @@ def test_a_budget_without_room_is_named_as_the_caller_wrote_it(
 ) -> None:
     with pytest.raises(mull.BadInputError, match=rf"`{name}` is {value}"):
         mull.solve(GAME, model=model, **{name: value})  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_limit_that_is_not_there_cannot_be_raised() -> None:
+    journal, own = MemoryJournal(), own_policy()
+    await mull.solve_async(GAME, model=own, n=2, budget_tokens=10, journal=journal, solve_id="a")
+    with pytest.raises(mull.BadInputError, match="no limit on seconds"):
+        await mull.resume_async("a", journal=journal, more_seconds=9, model=own)
+    with pytest.raises(mull.BadInputError, match="`more_tokens` is 0"):
+        await mull.resume_async("a", journal=journal, more_tokens=0, model=own)
+    whole = await mull.resume_async("a", journal=journal, more_tokens=90, model=own)
+    assert whole.answer == RIGHT.strip()

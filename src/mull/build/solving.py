@@ -103,8 +103,8 @@ async def resume_async(
     Args:
         solve_id: As in `Solution.solve_id` and `mull runs`.
         journal: Where the solve was kept.
-        more_tokens: On top of the solve's token budget.
-        more_seconds: On top of its time.
+        more_tokens: On top of the solve's token budget, where it has one.
+        more_seconds: On top of its time, where that is limited.
         model: An open model, or the policy of your own that the solve was started with; None opens
             what the journal names.
         strategy: The strategy of your own that the solve was started with, if it was.
@@ -112,6 +112,7 @@ async def resume_async(
         on_event: Sees every new event.
 
     Raises:
+        BudgetError: for a limit that is not above zero, or that the solve does not have.
         UnknownSolveError: when the journal holds no solve of that id.
         JournalCorruptError: when what it holds is damaged.
     """
@@ -121,6 +122,7 @@ async def resume_async(
         state = replay(await kept.load(solve_id))
         if state.ended is not None and extra is None:
             return solution_of(solve_id, state)
+        _check_raises(state.budget, more_tokens, more_seconds)
         spec = state.started.spec
         plan = plan_again(spec, strategy=strategy, verifier=verifier)
         source = chosen_by(spec.policy) if model is None else _source(model)
@@ -137,6 +139,19 @@ def _budget(prefix: str, tokens: int | None, seconds: float | None) -> Budget:
                 hint="give a positive number, or leave it out for no limit",
             )
     return Budget(max_tokens=tokens, max_seconds=seconds)
+
+
+def _check_raises(budget: Budget, tokens: int | None, seconds: float | None) -> None:
+    """Refuse to raise a limit that the solve does not have: it would go on without any."""
+    for name, more, limit in (
+        ("tokens", tokens, budget.max_tokens),
+        ("seconds", seconds, budget.max_seconds),
+    ):
+        if more is not None and limit is None:
+            raise BudgetError(
+                f"the solve has no limit on {name}, so `more_{name}` has none to raise",
+                hint=f"leave `more_{name}` out: the solve goes on without a limit",
+            )
 
 
 def _source(model: str | OpenModel | Policy) -> ModelChoice | OpenModel:
