@@ -32,6 +32,13 @@ def test_arms_about_votes_and_greedy_have_no_verifier(config: EvalConfig) -> Non
     }
 
 
+def test_without_a_verifier_best_of_n_is_the_vote_and_says_so(config: EvalConfig) -> None:
+    best, greedy = replace(config, verifier=None).arms("m")
+    assert best.label == "m best of n (majority vote)"
+    assert greedy.label == "m greedy"
+    assert best.verifier is None
+
+
 def test_a_spec_says_what_is_drawn_and_nothing_a_strategy_does_not_know(
     config: EvalConfig,
 ) -> None:

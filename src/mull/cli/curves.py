@@ -1,6 +1,7 @@
 """The result of an evaluation as text for a terminal or a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from rich.table import Table
@@ -9,10 +10,12 @@ from rich.text import Text
 from mull.cli.output import printable, show, show_table
 from mull.evaluation import Curve, Report
 from mull.evaluation.quoted import SOURCE, Quoted
-from mull.evaluation.table import COLUMNS, NUM_TEXT_COLUMNS, rows_of
+from mull.evaluation.table import NUM_TEXT_COLUMNS, rows_of
 
-_WIDTHS: Final = (6, 9, 15, 9, 15, 10, 8, 9)
-"""Of the number columns: the tables of all arms line up."""
+_COLUMNS: Final[Mapping[str, int]] = MappingProxyType(
+    {"n": 5, "solved": 8, "95 %": 14, "pass@n": 8, "95 % ": 14, "tokens": 8, "read": 6, "GFLOPs": 7}
+)
+"""Names and widths of the number columns: the tables of all arms line up in 80 characters."""
 
 
 def show_curves(report: Report) -> None:
@@ -21,14 +24,15 @@ def show_curves(report: Report) -> None:
         show()
         show(f"{curve.label}  ({curve.seconds:.1f} s in all at n = {curve.points[-1].n})")
         show_table(_table(curve))
+    show()
+    show("tokens generated, tokens read and GFLOPs are means per problem", style="dim")
     if report.quoted:
         show_quoted(report.quoted)
 
 
 def _table(curve: Curve) -> Table:
-    table = Table(box=None, pad_edge=False)
-    names = COLUMNS[NUM_TEXT_COLUMNS:]
-    for name, width in zip(names, _WIDTHS, strict=True):
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name, width in _COLUMNS.items():
         table.add_column(name, justify="right", min_width=width, no_wrap=True)
     for row in rows_of((curve,)):
         table.add_row(*(Text(cell) for cell in row.cells[NUM_TEXT_COLUMNS:]))

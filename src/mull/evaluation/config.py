@@ -15,6 +15,7 @@ from mull.search import STRATEGIES, strategy_options
 from mull.tasks import Form
 
 FORMS: Final = ("reasoning", "direct")
+BEST: Final = "best_of_n"
 VOTES: Final = "self_consistency"
 GREEDY: Final = "greedy"
 MAX_SEEDS: Final = 1_000
@@ -39,9 +40,11 @@ class Arm:
     @property
     def label(self) -> str:
         """For people."""
-        checked = f" ({self.verifier})" if self.verifier else ""
+        chosen = f" ({self.verifier})" if self.verifier else ""
+        if self.strategy == BEST and not self.verifier:
+            chosen = " (majority vote)"
         form = "" if self.form == "reasoning" else ", direct"
-        return f"{self.model} {self.strategy.replace('_', ' ')}{form}{checked}"
+        return f"{self.model} {self.strategy.replace('_', ' ')}{form}{chosen}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class EvalConfig:
 
     problems: ProblemSet
     models: tuple[str, ...]
-    strategies: tuple[str, ...] = ("best_of_n",)
+    strategies: tuple[str, ...] = (BEST,)
     forms: tuple[Form, ...] = ("reasoning",)
     ns: tuple[int, ...] = (1, 4, 16, 64)
     """Sample counts; the largest is drawn and the others are read off its prefix."""
@@ -131,7 +134,10 @@ class EvalConfig:
         """Every arm of one model: what was asked for, then the baselines that were not."""
         wanted = list(self.strategies)
         if self.has_baselines:
-            wanted += [each for each in (VOTES, GREEDY) if each not in wanted]
+            # Without a verifier best-of-n is a majority vote, and one is enough.
+            has_vote = VOTES in wanted or (BEST in wanted and self.verifier is None)
+            wanted += [] if has_vote else [VOTES]
+            wanted += [] if GREEDY in wanted else [GREEDY]
         return tuple(
             Arm(model, form, strategy, self._verifier_of(strategy))
             for form in self.forms
@@ -162,7 +168,7 @@ class EvalConfig:
         """The solves of one model. Arms that want the same samples share them."""
         groups = dict[tuple[Form, str], list[Arm]]()
         for arm in self.arms(model):
-            shared = "samples" if arm.strategy in {"best_of_n", VOTES} else arm.strategy
+            shared = "samples" if arm.strategy in {BEST, VOTES} else arm.strategy
             groups.setdefault((arm.form, shared), []).append(arm)
         return tuple(self._draw(arms) for arms in groups.values())
 

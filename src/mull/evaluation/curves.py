@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 
 from mull.core.clock import SystemClock
-from mull.evaluation.config import Arm, Draw, EvalConfig
+from mull.evaluation.config import BEST, VOTES, Arm, Draw, EvalConfig
 from mull.evaluation.intervals import Interval, mean_intervals
 from mull.evaluation.results import ArmResult, Key, Reading
 from mull.puzzles import Countdown, puzzle_of
 from mull.tasks import Example, blind_successes, pass_at_k
 
 BLIND: Final = "blind legal play"
-_FAIR_SAMPLES: Final = frozenset({"best_of_n", "self_consistency"})
+_FAIR_SAMPLES: Final = frozenset({BEST, VOTES})
 """Strategies that draw all their samples, whatever the first ones were."""
 
 
