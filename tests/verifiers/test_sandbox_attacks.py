@@ -21,7 +21,8 @@ from mull.verifiers.sandbox import Ended, Level, Limits, Sandbox
 ATTACKS: Final[list[dict[str, Any]]] = tomllib.loads(
     (Path(__file__).parent / "attacks" / "attacks.toml").read_text()
 )["attack"]
-LIMITS: Final = Limits(seconds=1.0, memory_bytes=256 << 20)
+PATIENT: Final = Limits(seconds=10.0, memory_bytes=256 << 20)
+HASTY: Final = Limits(seconds=0.4, memory_bytes=256 << 20)
 MARKED: Final = "MULL_TEST_SECRET"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,15 +77,28 @@ def outside(tmp_path: Path) -> Generator[Outside, None, None]:
 
 
 def servers_and_jobs() -> set[int]:
-    """Processes that are a fork-server, or a fork of one however it was detached."""
+    """Fork-servers of this process, and forks of one however they were detached."""
+    parents: dict[int, int] = {}
     found: set[int] = set()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"boot.py" in (entry / "cmdline").read_bytes():
-                found.add(int(entry.name))
+            if entry.name.isdigit():
+                parents[int(entry.name)] = int(
+                    (entry / "stat").read_text().split(") ")[1].split()[1]
+                )
+                if b"boot.py" in (entry / "cmdline").read_bytes():
+                    found.add(int(entry.name))
         except OSError:
             continue
-    return found
+    return {pid for pid in found if is_ours(pid, parents)}
+
+
+def is_ours(pid: int, parents: dict[int, int]) -> bool:
+    """Below this process, or below nobody any more; the sandboxes of others do not count."""
+    ancestors = [pid]
+    while ancestors[-1] > 1:
+        ancestors.append(parents.get(ancestors[-1], 0))
+    return os.getpid() in ancestors or len(ancestors) == 2
 
 
 async def left_running(before: set[int]) -> set[int]:
@@ -106,11 +120,12 @@ async def test_the_attack_is_contained(
     program = program.replace("{port}", str(outside.port))
     before, num_starts = servers_and_jobs(), sandbox.num_starts
 
-    run = await sandbox.run(program, limits=LIMITS)
+    ends = attack.get("ends", ["exited"])
+    run = await sandbox.run(program, limits=HASTY if "time" in ends else PATIENT)
 
     assert "BREACH" not in run.stdout + run.stderr.replace(program, ""), run
     assert "swordfish" not in run.stdout + run.stderr
-    assert run.ended.value in attack.get("ends", ["exited"]), run
+    assert run.ended.value in ends, run
     assert [path.name for path in outside.directory.iterdir()] == ["secret"]
     assert (outside.directory / "secret").read_text() == "swordfish"
     assert outside.num_contacts() == 0
@@ -121,8 +136,8 @@ async def test_the_attack_is_contained(
 
 
 async def test_a_program_that_cannot_be_judged_is_never_clean(sandbox: Sandbox) -> None:
-    for ended, program in [(Ended.TIME, "while True: pass"), (Ended.OUTPUT, "print('x' * 10**6)")]:
-        run = await sandbox.run(program, limits=LIMITS)
+    for ended, program in [(Ended.TIME, "while True: pass"), (Ended.MEMORY, "'x' * 10**9")]:
+        run = await sandbox.run(program, limits=HASTY)
         assert (run.ended, run.is_clean) == (ended, False)
 
 

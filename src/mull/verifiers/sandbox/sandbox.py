@@ -165,7 +165,8 @@ class Sandbox:
     ) -> Evaluation:
         """Run a program, then evaluate each expression (or execute each statement) in it.
 
-        A statement that raises nothing has the value True. What is compared with the values must
+        A statement that raises nothing has the value True. Where the program itself raises,
+        nothing is evaluated. What is compared with the values must
         stay outside: the program could read anything that is inside.
         """
         job = {"kind": "evaluate", "source": program, "items": list(items)}

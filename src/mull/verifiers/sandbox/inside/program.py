@@ -32,13 +32,15 @@ def run_as_main(source: str) -> None:
 def evaluate_items(source: str, items: list[str], seconds: float, report: int) -> None:
     """Execute a program silently, then each expression or statement; one JSON line each.
 
-    `{"value": shape}`, `{"error": type, "message": text}`. The first line is that of the program.
+    `{"value": shape}`, `{"error": type, "message": text}`. The first line is that of the program;
+    if it raises, no other follows.
     """
     space = _fresh_main()
     write = _reporter(report)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        write(_outcome(lambda: exec(compile(source, "program.py", "exec"), space), 0.0))  # noqa: S102
-        for item in items:
+        begun = _outcome(lambda: exec(compile(source, "program.py", "exec"), space), 0.0)  # noqa: S102
+        write(begun)
+        for item in [] if "error" in begun else items:
             write(_outcome(lambda item=item: _value_of(item, space), seconds))
 
 
