@@ -43,8 +43,6 @@ def load_checkpoint(
     folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu"
 ) -> tuple[Decoder, TextTokenizer]:
     """Read a Llama checkpoint folder; anything missing, cut short or misshapen is an error."""
-    if not folder.is_dir():
-        raise CheckpointError(f"no checkpoint folder `{folder}`")
     config = ModelConfig.load(folder)
     tokenizer = TextTokenizer.load(folder)
     path = folder / WEIGHTS

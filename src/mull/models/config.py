@@ -92,6 +92,8 @@ class ModelConfig:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the `config.json` of a Llama checkpoint; any other architecture is refused."""
+        if not folder.is_dir():
+            raise CheckpointError(f"no checkpoint folder `{folder}`")
         path = folder / "config.json"
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))

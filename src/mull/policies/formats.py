@@ -147,8 +147,7 @@ class TextStream:
         """The text that is complete by now; with `flush` all of it."""
         self._held += token_ids
         text = self.format.text(self._held)
-        # A character has at most four bytes: what is incomplete after that will stay so.
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and len(self._held) < 4 and not flush:
+        if text.endswith("\N{REPLACEMENT CHARACTER}") and not flush:
             return ""
         self._held.clear()
         return text
@@ -197,7 +196,12 @@ def _stops(folder: Path, specials: Mapping[str, str], tokenizer: TextTokenizer) 
         named = _read_json(path).get("eos_token_id") if path.exists() else None
         stops.update(token for token in _listed(named) if isinstance(token, int))
     if "eos_token" in specials:
-        stops.add(tokenizer.token_id(specials["eos_token"]))
+        stop = tokenizer.find(specials["eos_token"])
+        if stop is None:
+            raise CheckpointError(
+                f"`{folder}` ends turns with `{specials['eos_token']}`, which is no token of its"
+            )
+        stops.add(stop)
     if not stops:
         raise CheckpointError(f"`{folder}` names no end of turn: `eos_token_id` is nowhere set")
     return frozenset(stops)
