@@ -26,8 +26,10 @@ class FakeServer:
     url: str = ""
     num_open: int = 0
     """Requests being answered now."""
-    extra: dict[str, Json] = field(default_factory=dict[str, Json])
-    """Further paths and the object each answers."""
+    extra: dict[str, Callable[[Json], Json]] = field(
+        default_factory=dict[str, Callable[[Json], Json]]
+    )
+    """Further paths, and what each answers to a body (an empty one, if it was asked without)."""
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -40,10 +42,11 @@ class FakeServer:
             self.num_open -= 1
 
     async def other(self, request: web.Request) -> web.StreamResponse:
+        if request.path in self.extra:
+            body: Json = await request.json() if request.can_read_body else {}
+            return web.json_response(self.extra[request.path](body))
         if request.path == "/v1/models":
             return web.json_response({"data": [{"id": MODEL}]})
-        if request.path in self.extra:
-            return web.json_response(self.extra[request.path])
         return web.json_response({"error": {"message": "no such path"}}, status=404)
 
 
@@ -112,6 +115,20 @@ def streams(events: Sequence[Json], *, is_whole: bool = True) -> Handler:
             await response.write(b"data: [DONE]\n\n")
             await response.write_eof()
         elif request.transport is not None:
+            request.transport.close()
+        return response
+
+    return handler
+
+
+def sends(data: bytes) -> Handler:
+    """Exactly these bytes of a stream, then a broken connection."""
+
+    async def handler(request: web.Request, body: Json) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(data)
+        if request.transport is not None:
             request.transport.close()
         return response
 

@@ -78,7 +78,10 @@ async def open_openai_policy(
             dialect = await tried(client, dialect, _wire_of(dialect, kind, model), notices)
         wire, renderer = _wire_of(dialect, kind, model), Renderer(client, dialect, model)
         grower = Grower(client, dialect, wire, renderer, settings.retries, clock, notices)
-        yield OpenAIPolicy(Served(model, dialect, kind, version), grower)
+        try:
+            yield OpenAIPolicy(Served(model, dialect, kind, version), grower)
+        finally:
+            await renderer.close()
 
 
 def _wire_of(dialect: Dialect, kind: WireKind, model: str) -> Wire:

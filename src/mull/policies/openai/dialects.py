@@ -2,7 +2,7 @@
 
                  wire         token ids  continues by          tells stop from end  siblings  bound
     vllm         completions  yes        prompt of ids         stop_reason          fan-out   hard
-    llama.cpp    completions  yes        prompt of ids         stop_type            fan-out   hard
+    llama.cpp    completions  yes        prompt of ids         stopping_word        fan-out   hard
     sglang       chat         no         continue_final_...    matched_stop         fan-out   hard
     openai       chat         no         -                     no                   n         hard
     deepseek     chat         no         -                     no                   fan-out   hard

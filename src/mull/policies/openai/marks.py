@@ -10,13 +10,12 @@ from mull.core.steps import Step, StepKind
 OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
 MARK: Final[Pattern[str]] = compile_pattern(r"(</?think>)")
-_PARTIAL: Final[Pattern[str]] = compile_pattern(r"</?t?h?i?n?k?$")
+_BEGINNINGS: Final = tuple(mark[:end] for mark in (OPEN, CLOSE) for end in range(1, len(mark)))
 
 
 def may_be_cut(text: str) -> bool:
     """Whether the text may end in the middle of a mark."""
-    # The common case first: this runs for every token.
-    return "<" in text[-len(CLOSE) :] and _PARTIAL.search(text) is not None
+    return text.endswith(_BEGINNINGS)
 
 
 def marked(steps: Iterable[Step]) -> str:

@@ -46,6 +46,13 @@ class Renderer:
         default_factory=dict[Opening, "asyncio.Future[Prompt]"]
     )
 
+    async def close(self) -> None:
+        """Give up what is being rendered; nobody waits for it any more."""
+        for each in self._known.values():
+            each.cancel()
+        await asyncio.gather(*self._known.values(), return_exceptions=True)
+        self._known.clear()
+
     async def prompt(self, trajectory: Trajectory, thinking: Thinking) -> Prompt:
         """The prompt that continues a trajectory, exact where its token ids are known."""
         start = await self._opening((trajectory.problem.messages, thinking))

@@ -101,11 +101,13 @@ class StepReader:
             yield self._line()
 
     def _release_text(self, parts: Sequence[str], size: int) -> Iterator[Line]:
-        for number, part in enumerate(parts, start=1):
+        for part in parts:
             if part in {OPEN, CLOSE}:
                 yield from self._mark(part)
             else:
-                yield from self._add(part, size if number == len(parts) else 0)
+                yield from self._add(part, size)
+                size = 0
+        self._count += size
 
     def _take_tokens(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
