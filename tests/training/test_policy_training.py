@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mull.core.errors import BadInputError, CheckpointError
+from mull.core.errors import BadInputError, CheckpointError, StoreError
 from mull.models.checkpoint import load_checkpoint
 from mull.models.tokenizer import TextTokenizer
 from mull.training.batch import IGNORED, TRUNK
@@ -108,3 +108,12 @@ def test_a_plan_without_a_budget_is_refused(tokens: int) -> None:
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(BadInputError, match="known: mini, base"):
         TrainingPlan("huge", max_tokens=1)
+
+
+def test_a_full_disk_is_one_error_and_keeps_the_last_state(tmp_path: Path) -> None:
+    trainer, _ = train(1, tmp_path)
+    before = (tmp_path / STATE_FILE).read_bytes()
+    (tmp_path / (STATE_FILE + ".new")).symlink_to("/dev/full")
+    with pytest.raises(StoreError, match="cannot write to"):
+        trainer.save()
+    assert (tmp_path / STATE_FILE).read_bytes() == before

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mull.core.errors import BadInputError, CheckpointError
+from mull.core.errors import BadInputError, CheckpointError, StoreError
 from mull.core.seeds import derive_seed
 from mull.models.checkpoint import save_checkpoint
 from mull.models.config import ModelConfig
@@ -123,9 +124,8 @@ class PolicyTrainer:
                 self.save()
                 last_save = now
         self.save()
-        finished = self.folder / "model"
-        save_checkpoint(finished, self.model, self.tokenizer, dtype=torch.float16)
-        return finished
+        with _writing(self.folder):
+            return self._publish("model")
 
     def _step(self, batch: Batch) -> float:
         rate = _rate(self.progress, self.plan)
@@ -142,22 +142,25 @@ class PolicyTrainer:
 
     def save(self) -> None:
         """Replace the resumable state in one rename, so that a kill leaves the old or the new."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / (STATE_FILE + ".new")
         state = {
             "plan": json.dumps(asdict(self.plan)),
             "progress": json.dumps(asdict(self.progress)),
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        torch.save(state, new)
-        new.replace(self.folder / STATE_FILE)
-        snapshot = self.folder / "snapshot"
-        save_checkpoint(
-            self.folder / "snapshot.new", self.model, self.tokenizer, dtype=torch.float16
-        )
-        shutil.rmtree(snapshot, ignore_errors=True)
-        (self.folder / "snapshot.new").replace(snapshot)
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            new = self.folder / (STATE_FILE + ".new")
+            torch.save(state, new)
+            new.replace(self.folder / STATE_FILE)
+            self._publish("snapshot")
+
+    def _publish(self, name: str) -> Path:
+        """Write the model as a checkpoint folder of that name (fp16), in place of an older one."""
+        new, folder = self.folder / f"{name}.new", self.folder / name
+        save_checkpoint(new, self.model, self.tokenizer, dtype=torch.float16)
+        shutil.rmtree(folder, ignore_errors=True)
+        return new.replace(folder)
 
     def _resume(self) -> None:
         path = self.folder / STATE_FILE
@@ -179,6 +182,18 @@ class PolicyTrainer:
         for optimizer, values in zip(self.optimizers, saved, strict=True):
             optimizer.load_state_dict(values)
         self.progress = Progress(**json.loads(cast("str", state["progress"])))
+
+
+@contextmanager
+def _writing(folder: Path) -> Generator[None]:
+    """Attribute a failed write to the disk; torch reports a full one as a RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise StoreError(
+            f"cannot write to `{folder}`: {error}",
+            hint="free some space and run the same command; it goes on from the last state saved",
+        ) from error
 
 
 def _loss(
