@@ -194,7 +194,8 @@ async def test_where_nothing_contains_no_program_runs() -> None:
 async def test_every_attack_is_contained_for_an_ordinary_user_too() -> None:
     test = f"{__file__}::test_the_attack_is_contained"
     ended = subprocess.run(  # noqa: S603  (our own interpreter)
-        ["unshare", "--user",  # noqa: S607 "--map-user=1000", "--map-group=1000", sys.executable, "-m", "pytest",
+        ["unshare", "--user", "--map-user=1000", "--map-group=1000",  # noqa: S607
+         sys.executable, "-m", "pytest",
          "-q", "-p", "no:cacheprovider", test],
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
