@@ -43,8 +43,10 @@ class Sample:
     """Complete and not yet reported."""
     _shown: int = 0
     """Tokens of this request's reported steps."""
-    _uncharged: Usage = Usage()
-    """What the next outcome must carry beyond its own tokens."""
+    # What the next outcome must carry beyond its own tokens.
+    _prompt: int = 0
+    _cached: int = 0
+    _lost: int = 0
 
     @property
     def ends_with_line(self) -> bool:
@@ -62,7 +64,7 @@ class Sample:
             return
         size = self.reader.size_of(piece)
         if not self.reader.num_tokens:
-            self._uncharged += Usage(prompt_tokens=self.prompt_tokens)
+            self._prompt += self.prompt_tokens
         if self.reader.num_tokens + size > self.call.max_tokens:
             self.end(Ending.LENGTH)
             self.has_outrun = True
@@ -100,9 +102,8 @@ class Sample:
         yield from self._report()
         shown = total - hidden - self._shown
         step = replace(last.step, is_final=ending is Ending.TURN)
-        usage = Usage(visible_tokens=shown, hidden_tokens=hidden) + self._taken_charges()
-        grown = Grown(self.call.branch.id, self._index, step, usage, _FINISHES[ending])
-        yield grown
+        usage = self._charged(shown, hidden)
+        yield Grown(self.call.branch.id, self._index, step, usage, _FINISHES[ending])
 
     def restart(self) -> Iterator[Outcome]:
         """A request failed: keep what can be continued, count the rest as lost."""
@@ -111,14 +112,14 @@ class Sample:
         lost = self.reader.num_tokens - self._shown
         if lost:
             self.has_lost = True
-            self._uncharged += Usage(discarded_tokens=lost)
+            self._lost += lost
         self.call = replace(self.call, max_tokens=self.call.max_tokens - self.reader.num_tokens)
         self.reader, self._lines, self._shown, self.is_empty = StepReader(), [], 0, False
 
     def fail(self, message: str, *, retryable: bool = False) -> Failed:
         """The outcome of a sample that will not end; call `restart` first."""
         self.is_settled = True
-        return Failed(self.call.branch.id, message, self._taken_charges(), retryable)
+        return Failed(self.call.branch.id, message, self._charged(), retryable)
 
     @property
     def _index(self) -> int:
@@ -127,7 +128,7 @@ class Sample:
     def _report(self) -> Iterator[Grown]:
         """Every complete line as a step with more to follow."""
         for line in self._lines:
-            usage = Usage(visible_tokens=line.num_tokens) + self._taken_charges()
+            usage = self._charged(line.num_tokens)
             yield Grown(self.call.branch.id, self._index, line.step, usage)
             self._shown += line.num_tokens
             self.call = replace(
@@ -139,18 +140,18 @@ class Sample:
 
     def _charge_prompt(self, reported: Reported | None) -> None:
         if reported is not None:
-            prompt_tokens = 0 if self.prompt_tokens else reported.prompt_tokens
-            self._uncharged += Usage(
-                prompt_tokens=prompt_tokens, cached_tokens=reported.cached_tokens
-            )
+            self._prompt += 0 if self.prompt_tokens else reported.prompt_tokens
+            self._cached += reported.cached_tokens
 
     def _fail_short(self, total: int) -> Failed:
-        self._uncharged += Usage(discarded_tokens=total - self._shown)
+        self._lost += total - self._shown
         return self.fail("tokens lost to a failed request left too few for the answer")
 
-    def _taken_charges(self) -> Usage:
-        charges, self._uncharged = self._uncharged, Usage()
-        return charges
+    def _charged(self, visible: int = 0, hidden: int = 0) -> Usage:
+        """These tokens, and what was not charged before."""
+        usage = Usage(self._prompt, self._cached, visible, hidden, discarded_tokens=self._lost)
+        self._prompt = self._cached = self._lost = 0
+        return usage
 
     def _hidden(self, total: int, reported: Reported | None) -> int:
         """Reasoning that is billed and not shown."""
