@@ -41,6 +41,9 @@ NOBODY_ASKED = Asked()
         (r"\boxed{6}" + "babble " * 3_000, "6"),
         ("", None),
         ("I do not know.", None),
+        ("East", "East"),
+        ("(C).", "(C)"),
+        ("**Yes**", "Yes"),
     ],
 )
 def test_the_final_answer_is_found(completion: str, answer: str | None) -> None:
@@ -72,6 +75,8 @@ def test_the_final_answer_is_found(completion: str, answer: str | None) -> None:
         ("100 cm", "1 m"),
         (r"\text{(C)}", r"\text{C}"),
         ("Evelyn", r"\text{Evelyn}"),
+        ("2.5 million", "2500000"),
+        ("yes", "Yes"),
     ],
 )
 def test_equal_answers_need_no_algebra(answer: str, reference: str) -> None:

@@ -45,6 +45,8 @@ _SENTENCE_END = re.compile(r"(?<![0-9])\.(?=\s|$)|(?<=[0-9])\.(?=\s|$)|\n|;\s")
 _BETWEEN_BOXES = re.compile(r"[\s$,;.]*(?:\\?(?:text\{)?\s*(?:and|or)\s*\}?|\\quad|\\,)?[\s$,;.]*")
 _LINK = re.compile(r"\s{0,3}(?:,\s{0,3}(?:and|or)?|and|or)\s{0,3}")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{3,}")
+_SHORT = re.compile(r"[*_(]{0,2}[A-Za-z]{1,20}[*_).]{0,3}")
+"""A completion of one word is its own answer."""
 _PROSE: Final = frozenset(
     {"correct", "right", "wrong", "incorrect", "the", "a", "an", "not", "above", "below", "as"}
     | {"follows", "given", "that", "it", "this", "unknown", "thus", "therefore", "found", "clear"}
@@ -199,6 +201,8 @@ def _last_value(window: str) -> Extracted | None:
     tail = window[-_MAX_TAIL:]
     if _is_bare(tail.strip()):
         return Extracted(tail.strip(), Where.LAST)
+    if _SHORT.fullmatch(tail.strip()):
+        return Extracted(tail.strip(" \n*_."), Where.LAST)
     formulas = formulas_in(tail)
     numbers = [_as_formula(match) for match in _NUMBER.finditer(tail)]
     formula, number = _last_standing(tail, formulas), _last_standing(tail, numbers)

@@ -22,6 +22,9 @@ _SPELLINGS: Final = {
     "hr": "h", "millimetre": "mm", "centimetre": "cm", "metre": "m", "kilometre": "km",
     "feet": "ft", "inche": "in",
 }  # fmt: skip
+_COUNT: Final = "count"
+_NUMBER_WORDS: Final = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6,
+                        "billion": 10**9, "trillion": 10**12}  # fmt: skip
 _PERCENT: Final = frozenset({"%", "percent", "pct", "percentage"})
 _POWERS: Final = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 
@@ -99,6 +102,8 @@ def quantity_of(text: str) -> Quantity | None:
         return None
     if money and unit is None:
         unit = _unit_of("dollar")
+    if unit is not None and unit.dimension == _COUNT:
+        value, unit = value * unit.factor, None
     return Quantity(value, unit, is_rounded="." in plain)
 
 
@@ -148,6 +153,8 @@ def _unit_of(text: str) -> Unit:
         return _NOT_A_UNIT
     power = _POWERS.get(match[1] or "", 0) or int(match[3] or 1)
     name = unit_name(match[2])
+    if name in _NUMBER_WORDS:
+        return Unit(_COUNT, Fraction(_NUMBER_WORDS[name]))
     if name in _LENGTHS:
         dimension = "length" if power == 1 else f"length^{power}"
         return Unit(dimension, Fraction(_LENGTHS[name]) ** power)
