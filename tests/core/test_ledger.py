@@ -24,6 +24,13 @@ async def test_a_claim_that_does_not_fit_names_the_limit_and_the_level() -> None
     assert await ledger.reserve(TEN) == Refused(Limit.TOKENS, "request")
 
 
+async def test_a_limit_that_is_passed_refuses_only_what_would_spend_more_of_it() -> None:
+    ledger = Ledger(Budget(max_seconds=1.0, max_tokens=10))
+    await ledger.charge(Usage(seconds=1.5))
+    await claimed(ledger, Usage())
+    assert await ledger.reserve(Usage(seconds=0.1)) == Refused(Limit.SECONDS, "solve")
+
+
 async def test_settling_gives_back_what_was_not_spent() -> None:
     ledger = Ledger(Budget(max_tokens=15))
     await ledger.settle(await claimed(ledger, TEN), Usage(visible_tokens=3, calls=1))

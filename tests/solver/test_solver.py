@@ -202,11 +202,24 @@ async def test_a_deadline_cuts_the_wave_and_keeps_what_is_there() -> None:
     assert (solution.stop, clock.now()) == (StopReason.BUDGET_SECONDS, 5.0)
     assert solution.usage.seconds == 5.0
     # 41 was there after three seconds; it was scored, though late, since that costs nothing.
-    assert solution.answer == "43" or solution.confidence == 0.0
+    assert (solution.answer, solution.confidence) == (None, 0.0)
     assert len(solution.tree.pending()) == 1
     extended = await solver.resume("it", extra=Budget(max_seconds=100.0))
     assert (extended.answer, extended.stop) == ("42", StopReason.COMPLETED)
     assert extended.usage.seconds == pytest.approx(clock.now())
+
+
+async def test_what_had_finished_is_scored_however_late_it_is() -> None:
+    clock = VirtualClock()
+
+    def dawdle(event: Event | Delta) -> None:
+        clock.time += 10.0 if isinstance(event, NodeGrown) else 0.0
+
+    one_by_one = Spec("best_of_n", {"n": 2, "max_tokens": 4, "verifier": "predicate"})
+    solver = solver_with(policy_of(" 42"), one_by_one, IS_RIGHT, clock=clock)
+    budget = Budget(max_seconds=5.0, max_tokens=5)
+    solution = await solver.solve(PROBLEM, budget=budget, observer=dawdle)
+    assert (solution.stop, solution.confidence) == (StopReason.BUDGET_SECONDS, 1.0)
 
 
 async def test_more_tokens_do_not_help_a_solve_that_is_out_of_time() -> None:

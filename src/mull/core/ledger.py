@@ -182,7 +182,7 @@ class Ledger:
         await self.settle(reservation, Usage())
 
     async def charge(self, actual: Usage) -> None:
-        """Record what could not be reserved: time that has passed, or what a replay finds spent."""
+        """Record what could not be reserved: time that has passed."""
         self.spent += actual
         if self.parent is not None:
             await self.parent.charge(actual)
@@ -202,7 +202,8 @@ class Ledger:
         """The first axis on which the worst case passes the cap."""
         for axis in self._limited():
             left = (self.budget.cap(axis) or 0) - amount(self.spent, axis) - self._reserved[axis]
-            if amount(worst, axis) > left:
+            # Time may have passed its cap; that must not refuse what costs nothing.
+            if amount(worst, axis) > max(0.0, left):
                 return axis
         return None
 
