@@ -64,6 +64,13 @@ def test_a_spent_budget_is_a_stop_reason_and_says_how_to_go_on(mull: Mull, model
     assert "30 tokens generated" in ran.out
 
 
+def test_a_spent_time_is_raised_by_seconds(mull: Mull, tmp_path: Path) -> None:
+    slow = scripted(tmp_path, seconds_per_step=5.0)
+    ran = mull("solve", GAME, "--model", slow, "--budget-seconds", "0.1")
+    assert "stopped     the time budget is spent" in ran.out
+    assert ran.err.endswith("--more-seconds N\n")
+
+
 def test_early_stop_stops_for_the_verifier(mull: Mull, model: str) -> None:
     ran = mull("solve", GAME, "--model", model, "--strategy", "early_stop", "--n", "9", "--json")
     assert ran.document["stop"] == "accepted"
@@ -105,6 +112,13 @@ def test_a_trace_that_cannot_be_written_is_said_before_anything_is_spent(
     assert ran.code == 2
     assert ran.err.startswith("error: cannot write the trace")
     assert mull("runs", "--json").document["runs"] == []
+
+
+def test_a_trace_is_replaced_only_by_another(mull: Mull, tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    file.write_text("precious")
+    assert mull("resume", "nothing", "--trace", file).code == 2
+    assert file.read_text() == "precious"
 
 
 def test_text_of_a_model_cannot_drive_the_terminal(mull: Mull, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """`mull solve` and `mull resume`: one solve, live, then its solution."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from shlex import quote
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -33,7 +35,7 @@ from mull.cli.progress import watching
 from mull.cli.solution import show_solution, show_solution_json
 from mull.cli.traces import check_writable, write_trace
 from mull.core.errors import JournalCorruptError
-from mull.core.events import Event, SolveStarted
+from mull.core.events import Event, SolveStarted, StopReason
 from mull.core.expansion import Thinking
 from mull.core.protocols import Journal
 from mull.core.solution import Solution
@@ -72,6 +74,11 @@ MoreSecondsOption = Annotated[
     float | None, typer.Option("--more-seconds", help="Seconds on top of the budget.")
 ]
 
+RAISES: Final[Mapping[StopReason, str]] = MappingProxyType(
+    {StopReason.BUDGET_TOKENS: "--more-tokens", StopReason.BUDGET_SECONDS: "--more-seconds"}
+)
+"""The option of `mull resume` that lets a solve go on which ended for this reason."""
+
 Drive = Callable[[Journal, Observer], Coroutine[None, None, Solution]]
 
 
@@ -107,8 +114,8 @@ class Session:
     def _show(self, solution: Solution, events: list[Event]) -> None:
         if not self.as_json:
             show_solution(solution)
-            if solution.stop.is_budget:
-                say(f"to go on: {self._resume_command} --more-tokens N", style="dim")
+            if raising := RAISES.get(solution.stop):
+                say(f"to go on: {self._resume_command} {raising} N", style="dim")
             return
         started = events[0]
         if not isinstance(started, SolveStarted):
@@ -123,7 +130,7 @@ class Session:
     def _resume_command(self) -> str:
         is_elsewhere = self.journal != default_journal()
         return f"mull resume {self.solve_id}" + (
-            f" --journal {self.journal}" if is_elsewhere else ""
+            f" --journal {quote(str(self.journal))}" if is_elsewhere else ""
         )
 
 
