@@ -99,6 +99,8 @@ class AlgebraPool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # noqa: FBT003  (its name says it)
         command = [sys.executable, "-I", "-m", "mull.verifiers.maths.worker", str(theirs.fileno())]
+        if self._control is not None:
+            self._control.close()
         self._template = await asyncio.to_thread(_start_process, command, theirs)
         self._control = ours
         loop = asyncio.get_running_loop()
@@ -115,10 +117,14 @@ class AlgebraPool:
         if self._control is None:
             raise VerifierError("the maths workers are closed")
         ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
-        reader, writer = await asyncio.open_connection(sock=ours)
-        line = await asyncio.wait_for(reader.readline(), _START_SECONDS)
+        try:
+            with theirs:
+                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            reader, writer = await asyncio.open_connection(sock=ours)
+            line = await asyncio.wait_for(reader.readuntil(b"\n"), _START_SECONDS)
+        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            ours.close()
+            raise VerifierError("no maths worker could be started") from error
         return _Worker(reader, writer, pid=json.loads(line)["pid"])
 
     async def _ask(self, worker: _Worker, gold: str, given: str) -> dict[str, str]:

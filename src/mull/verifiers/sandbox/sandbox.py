@@ -201,7 +201,7 @@ class Sandbox:
 
     async def _probe(self) -> None:
         if not seccomp.is_supported():
-            raise VerifierError("the system calls of this processor are not known")
+            raise VerifierError("this system or processor has no known filter of system calls")
         run = await self.run(f"first = __import__('os').getpid()\n{_PROBE}")
         if run.stdout != _PROBE_PASSED:
             raise VerifierError(

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import platform
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -77,8 +78,8 @@ Instruction = tuple[int, int, int, int]
 
 
 def is_supported() -> bool:
-    """Whether the numbers of this processor's system calls are known here."""
-    return platform.machine() in _ARCHITECTURES
+    """Whether this is Linux on a processor whose numbers of system calls are known here."""
+    return sys.platform == "linux" and platform.machine() in _ARCHITECTURES
 
 
 def program_filter(machine: str) -> bytes:
