@@ -132,6 +132,26 @@ def test_a_foreign_config_file_is_refused(
         run(config)
 
 
+def test_what_fails_while_a_directory_is_open_is_not_blamed_on_it(
+    config: EvalConfig, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(FileNotFoundError, match="somewhere else"),
+        run_directory(tmp_path / "run", config),
+    ):
+        raise FileNotFoundError(2, "somewhere else")
+
+
+def test_a_report_that_cannot_be_written_is_said_with_its_place(
+    config: EvalConfig, run: Evaluate, tmp_path: Path
+) -> None:
+    run(config)
+    (tmp_path / "run" / "report.html").unlink()
+    (tmp_path / "run" / "report.html").symlink_to("/dev/full")
+    with pytest.raises(StoreError, match=r"cannot use .*run`: No space left"):
+        run(config)
+
+
 def test_another_format_is_refused(config: EvalConfig, run: Evaluate, tmp_path: Path) -> None:
     run(config)
     path = tmp_path / "run" / CONFIG

@@ -17,7 +17,7 @@ from mull.engine import Dtype
 from mull.evaluation.config import Draw, EvalConfig
 from mull.evaluation.curves import curves_of
 from mull.evaluation.report import Report
-from mull.evaluation.results import RunDirectory, run_directory
+from mull.evaluation.results import RunDirectory, run_directory, writable
 from mull.evaluation.runner import DEFAULT_ROWS, Runner, missing_units
 from mull.solver import Solver
 from mull.tasks import Example
@@ -99,10 +99,11 @@ async def evaluate(
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write the report in its three forms."""
+    """Write the report in its three forms. StoreError if the directory cannot be written."""
     summary = json.dumps(report.to_json(), indent=2) + "\n"
-    for name, content in ((SUMMARY, summary), (FIGURE, report.figure()), (PAGE, report.html())):
-        (path / name).write_text(content, encoding="utf-8")
+    with writable(path):
+        for name, content in ((SUMMARY, summary), (FIGURE, report.figure()), (PAGE, report.html())):
+            (path / name).write_text(content, encoding="utf-8")
 
 
 async def _draw_all(

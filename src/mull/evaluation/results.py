@@ -90,7 +90,8 @@ class RunDirectory:
                 f"`{self.path}` holds results of model `{before}`; `{name}` is now `{model_id}`",
                 hint="choose another `--out`, or delete it",
             )
-        _write_config(self.path, self.config, self.models)
+        with writable(self.path):
+            _write_config(self.path, self.config, self.models)
 
     def append(self, results: Iterable[ArmResult]) -> None:
         """Add results that belong together; they are on disk when this returns."""
@@ -114,13 +115,25 @@ def run_directory(path: Path, config: EvalConfig) -> Generator[RunDirectory, Non
     Raises BadInputError if it holds another configuration, other files, or is being written to.
     """
     models = _begin_or_continue(path, config)
-    try:
-        with (path / RESULTS).open("a+", encoding="utf-8") as lines:
+    with writable(path):
+        lines = (path / RESULTS).open("a+", encoding="utf-8")
+    with lines:
+        with writable(path):
             _lock(lines, path)
             results = _read(lines)
-            yield RunDirectory(path, config, results, models, lines)
+        yield RunDirectory(path, config, results, models, lines)
+
+
+@contextmanager
+def writable(path: Path) -> Generator[None, None, None]:
+    """Whatever the file system raises in the block becomes a StoreError about this directory."""
+    try:
+        yield
     except OSError as error:
-        raise StoreError(f"cannot use `{path}`: {error.strerror}") from error
+        raise StoreError(
+            f"cannot use `{path}`: {error.strerror}",
+            hint="make room, or check that you may write there, and run the same command again",
+        ) from error
 
 
 def _begin_or_continue(path: Path, config: EvalConfig) -> dict[str, str]:
