@@ -101,21 +101,23 @@ async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play
     with TemporaryDirectory(prefix="mull-demo-") as directory:
         few = await evaluate(single, Path(directory) / "few", bench=bench, watcher=watcher)
         many = await evaluate(whole, Path(directory) / "many", bench=bench, watcher=watcher)
-    best, vote, greedy, blind = many.curves
+    best, vote, greedy, _ = many.curves
     checked = f"{name}, best by the checker"
     return [
         _play(greedy, 1, f"{name}, greedy"),
         replace(_play(best, SAMPLES[0], checked), seconds=few.curves[0].seconds),
         _play(best, SAMPLES[-1], checked),
         _play(vote, SAMPLES[-1], f"{name}, majority vote"),
-        *(_play(blind, n, blind.label) for n in SAMPLES),
+        *blind_plays(),
     ]
 
 
 def blind_plays() -> list[Play]:
     """The rows that need no model."""
-    curve = blind_curve(GAMES.examples(), ns=SAMPLES, num_seeds=1, seed=SEED)
-    return [_play(curve, n, curve.label) for n in SAMPLES]
+    games = GAMES.examples()
+    few, many = (blind_curve(games, ns=ns, num_seeds=1, seed=SEED) for ns in (SAMPLES[:1], SAMPLES))
+    plays = [_play(many, n, many.label) for n in SAMPLES]
+    return [replace(plays[0], seconds=few.seconds), *plays[1:]]
 
 
 def _play(curve: Curve, n: int, label: str) -> Play:
