@@ -94,9 +94,10 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_state_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     train(1, tmp_path)
     state = tmp_path / STATE_FILE
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"state\.pt"):
-        PolicyTrainer(plan(1), tmp_path)
+    for damaged in (state.read_bytes()[:1000], b"", b"not a state"):
+        state.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"state\.pt"):
+            PolicyTrainer(plan(1), tmp_path)
 
 
 @pytest.mark.parametrize("tokens", [0, -5])

@@ -31,11 +31,8 @@ class Batch:
     segments: Tensor
     targets: Tensor
 
-    @property
-    def num_trained(self) -> int:
-        return int((self.targets != IGNORED).sum())
-
     def to(self, device: str) -> Batch:
+        """The same on another device."""
         return Batch(
             self.tokens.to(device),
             self.positions.to(device),

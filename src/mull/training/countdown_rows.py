@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from mull.models.tokenizer import TextTokenizer
+from mull.tasks.countdown import MAX_TARGET, MIN_TARGET
 from mull.training.batch import IGNORED, PADDING, ROW_LENGTH, Batch
 from mull.training.countdown_walks import Walks, WalkStep, draw_starts, results_of, walk
 from mull.training.vocabulary import Vocabulary
 
 WALKS_A_ROW: Final = 512
-MIN_TARGET: Final = 10
-MAX_TARGET: Final = 100
 CARD_TARGET: Final = 24
 CARD_WEIGHT: Final = 50.0
 """How much likelier a walk that ends on 24 is to be kept: about a quarter of all kept walks do."""
@@ -51,6 +50,7 @@ class CountdownRows:
 
     @classmethod
     def of(cls, tokenizer: TextTokenizer) -> CountdownRows:
+        """Rows in the token ids of this tokenizer."""
         return cls(tokenizer, Vocabulary.of(tokenizer))
 
     def batch(self, rows: int, size: int, generator: torch.Generator) -> Batch:

@@ -24,8 +24,8 @@ from mull.tasks.split import (
     PRIME,
     SPREADER,
 )
+from mull.tasks.walk import MAX_VALUE
 
-MAX_VALUE: Final = 999
 SMALL: Final = 13
 LARGE: Final = 30
 SMALL_SHARE: Final = 0.7
@@ -57,6 +57,7 @@ class Walks:
 
     @property
     def final(self) -> Tensor:
+        """(N,) the last number of each walk: a target it reaches."""
         return self.steps[-1].result
 
 

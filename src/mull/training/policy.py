@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
 from typing import Final, cast
 
@@ -168,8 +169,11 @@ class PolicyTrainer:
             return
         try:
             state = cast("dict[str, object]", torch.load(path, map_location=self.plan.device))
-        except (OSError, RuntimeError, EOFError) as error:
-            raise CheckpointError(f"cannot resume from `{path}`: {error}") from error
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                f"cannot resume from `{path}`: {error}",
+                hint="delete it to train anew, or name another folder",
+            ) from error
         stored = TrainingPlan(**json.loads(cast("str", state["plan"])))
         limits = {"max_tokens": 1, "max_minutes": 1.0, "device": "", "compiled": True}
         if replace(stored, **limits) != replace(self.plan, **limits):

@@ -30,6 +30,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: TextTokenizer) -> Self:
+        """The ids of this tokenizer. ValueError where it has no token for one of the pieces."""
         base = tokenizer.token_id(" 0")
         if tokenizer.token_id(" 999") != base + 999:
             raise ValueError("the ids of the numbers 0 to 999 are not consecutive")
