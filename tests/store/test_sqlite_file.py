@@ -129,6 +129,12 @@ async def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     await refusal(tmp_path / "file" / "journal.db")
 
 
+async def test_a_folder_for_its_runners_that_cannot_be_is_refused(path: Path) -> None:
+    path.with_name("journal.db-runners").touch()
+    with pytest.raises(StoreError, match="cannot be used: File exists"):
+        await SqliteJournal(path).open()
+
+
 @pytest.fixture
 def unprivileged() -> Generator[Path, None, None]:
     """A folder to write in, and no right to write where its mode forbids it, even for root."""
@@ -287,16 +293,30 @@ async def test_a_torn_page_is_damage_too(path: Path) -> None:
         assert len(await journal.check()) == 1
 
 
-async def test_an_event_of_another_version_names_the_version(path: Path) -> None:
-    await write(path, a=trace(2))
-    text = '{"v": 99, "event": "node_grown"}'
-    checksum = crc32(b"a 1 " + text.encode())
+def forge(path: Path, text: str) -> None:
+    """Put a text in the place of event 1 of solve `a`, with the checksum that it needs."""
     execute(
         path,
         "UPDATE events SET event = :text, checksum = :checksum WHERE position = 1",
         text=text,
-        checksum=checksum,
+        checksum=crc32(b"a 1 " + text.encode()),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"v": 99, "event": "node_grown"}', "trace version `99` is unknown"),
+        ('{"v": 1, "event": "node_shrunk"}', "trace event `node_shrunk` is unknown"),
+        ('{"v": 1, "event": "node_grown"}', "cannot be read"),
+        ('{"v": 1, ', "Expecting property name"),
+    ],
+)
+async def test_an_event_that_this_mull_cannot_read_is_named(
+    path: Path, text: str, why: str
+) -> None:
+    await write(path, a=trace(2))
+    forge(path, text)
     async with SqliteJournal(path) as journal:
-        with pytest.raises(JournalCorruptError, match=r"event 1 of solve `a`.*version `99`"):
+        with pytest.raises(JournalCorruptError, match=f"event 1 of solve `a` is damaged: .*{why}"):
             await journal.load("a")
