@@ -9,9 +9,14 @@ DIGEST_BYTES: Final = 10
 
 def content_digest(*parts: str | int) -> str:
     """A short hexadecimal digest of the parts, sensitive to where one ends and the next begins."""
-    digest = blake2b(digest_size=DIGEST_BYTES)
+    return digest_bytes(DIGEST_BYTES, *parts).hex()
+
+
+def digest_bytes(size: int, *parts: str | int) -> bytes:
+    """The same as `size` bytes, 1 to 64; `1` and `"1"` are different parts."""
+    digest = blake2b(digest_size=size)
     for part in parts:
         encoded = f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8))
         digest.update(encoded)
-    return digest.hexdigest()
+    return digest.digest()

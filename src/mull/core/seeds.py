@@ -1,6 +1,6 @@
 """Seeds by place, so that batching, resuming and the order of arrival change no result."""
 
-from hashlib import blake2b
+from mull.core.digest import digest_bytes
 
 
 def derive_seed(run_seed: int, *path: str | int) -> int:
@@ -10,9 +10,4 @@ def derive_seed(run_seed: int, *path: str | int) -> int:
     from (the branch's seed, t) alone, so that a branch continued after a crash draws what it would
     have drawn.
     """
-    digest = blake2b(digest_size=8)
-    for part in (run_seed, *path):
-        encoded = f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8))
-        digest.update(encoded)
-    return int.from_bytes(digest.digest()) >> 1
+    return int.from_bytes(digest_bytes(8, run_seed, *path)) >> 1

@@ -1,6 +1,6 @@
 """Whole answers drawn from the root: what the sampling strategies have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mull.core.errors import BadInputError
@@ -44,6 +44,15 @@ def whole_answer(tree: SearchTree, attempt: Attempt, sampling: Sampling) -> Expa
         sampling=sampling,
         thinking=attempt.thinking,
     )
+
+
+def missing_answers(
+    tree: SearchTree, attempt: Attempt, sampling: Sampling, wanted: int
+) -> tuple[Expansion, ...]:
+    """One expansion for what is not asked for yet of `wanted` answers; none where all are."""
+    expansion = whole_answer(tree, attempt, sampling)
+    missing = wanted - tree.next_sample(expansion)
+    return (replace(expansion, count=missing),) if missing > 0 else ()
 
 
 def unscored(tree: SearchTree, verifier: str | None) -> tuple[ScoreRequest, ...]:

@@ -1,13 +1,13 @@
 """Best-of-N: draw n answers, give the one a verifier values most."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mull.core.answers import AnswerKey, text_key
 from mull.core.expansion import Sampling
 from mull.core.protocols import Ask, Candidate
 from mull.core.tree import SearchTree
 from mull.core.usage import Headroom
-from mull.search.attempts import Attempt, check_count, unscored, whole_answer
+from mull.search.attempts import Attempt, check_count, missing_answers, unscored
 from mull.search.selection import by_score_or_votes
 
 
@@ -30,9 +30,7 @@ class BestOfN:
 
     def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
         """What is missing of the n answers; then scores."""
-        expansion = whole_answer(tree, self.attempt, self.sampling)
-        missing = self.n - tree.next_sample(expansion)
-        grow = (replace(expansion, count=missing),) if missing > 0 else ()
+        grow = missing_answers(tree, self.attempt, self.sampling, self.n)
         return Ask(grow, unscored(tree, self.verifier))
 
     def select(self, tree: SearchTree) -> Candidate | None:

@@ -7,7 +7,7 @@ from mull.core.expansion import Sampling
 from mull.core.protocols import Ask, Candidate
 from mull.core.tree import SearchTree
 from mull.core.usage import Headroom
-from mull.search.attempts import Attempt, unscored, whole_answer
+from mull.search.attempts import Attempt, missing_answers, unscored
 from mull.search.selection import by_score, by_votes
 
 
@@ -21,8 +21,7 @@ class Greedy:
 
     def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (one answer or none)
         """The one attempt, then its score."""
-        expansion = whole_answer(tree, self.attempt, Sampling(temperature=0.0))
-        grow = () if tree.next_sample(expansion) else (expansion,)
+        grow = missing_answers(tree, self.attempt, Sampling(temperature=0.0), 1)
         return Ask(grow, unscored(tree, self.verifier))
 
     def select(self, tree: SearchTree) -> Candidate | None:

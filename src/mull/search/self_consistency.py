@@ -1,13 +1,13 @@
 """Self-consistency: draw n answers, give the one most of them agree on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mull.core.answers import AnswerKey, text_key
 from mull.core.expansion import Sampling
 from mull.core.protocols import Ask, Candidate
 from mull.core.tree import SearchTree
 from mull.core.usage import Headroom
-from mull.search.attempts import Attempt, check_count, whole_answer
+from mull.search.attempts import Attempt, check_count, missing_answers
 from mull.search.selection import by_votes
 
 
@@ -29,9 +29,7 @@ class SelfConsistency:
 
     def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
         """What is missing of the n answers."""
-        expansion = whole_answer(tree, self.attempt, self.sampling)
-        missing = self.n - tree.next_sample(expansion)
-        return Ask((replace(expansion, count=missing),)) if missing > 0 else Ask()
+        return Ask(missing_answers(tree, self.attempt, self.sampling, self.n))
 
     def select(self, tree: SearchTree) -> Candidate | None:
         """The answer with the most votes."""
