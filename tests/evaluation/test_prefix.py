@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mull.build import OpenModel
+from mull.core.expansion import Expansion, ExpansionKind
 from mull.core.solution import Solution
 from mull.evaluation import EvalConfig, Report, prefix_tree
 from mull.evaluation.evaluate import solver_for
@@ -34,6 +35,15 @@ def test_the_prefix_is_the_tree_of_a_run_of_its_own(
     prefix = prefix_tree(large.tree, n)
     prefix.check()
     assert prefix.content() == small.tree.content()
+
+
+def test_what_grew_from_a_sample_left_out_is_left_out_too(
+    config: EvalConfig, player: ScriptedPolicy
+) -> None:
+    tree = solve(config, "best_of_n", 4, player).tree
+    before = prefix_tree(tree, 3).content()
+    tree.ask(Expansion((tree.branches()[3].node_id(0),), ExpansionKind.STEP))
+    assert prefix_tree(tree, 3).content() == before
 
 
 @pytest.mark.parametrize("strategy", ["best_of_n", "self_consistency", "early_stop"])

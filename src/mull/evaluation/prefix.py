@@ -13,7 +13,7 @@ def prefix_tree(tree: SearchTree, n: int) -> SearchTree:
     """The tree as it would be had every place in it been given at most n samples."""
     smaller = SearchTree(tree.problem, tree.model, tree.seed)
     for branch in tree.branches():
-        if branch.sample >= n:
+        if branch.sample >= n or any(parent not in smaller for parent in branch.parents):
             continue
         smaller.ask(branch.expansion)
         for node in tree.chain(branch.id):
