@@ -372,7 +372,9 @@ CHANCES: tuple[Handler, ...] = (
 )
 
 
-@pytest.mark.parametrize("num_runs", [100, pytest.param(3000, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "num_runs", [100, pytest.param(3000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
 async def test_with_three_in_ten_calls_failing_six_of_eight_samples_come(num_runs: int) -> None:
     """In at least 99.9 % of solves: of these, none may have fewer."""
 
