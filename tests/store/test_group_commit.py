@@ -2,11 +2,12 @@
 
 import asyncio
 import resource
+import shutil
 import signal
 import sqlite3
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from traces import ENDED, grown, start, trace
 from mull.core.errors import StoreError, StoreFullError
 from mull.core.events import Event
 from mull.store import SqliteJournal
-from mull.store.database import open_database
+from mull.store.database import open_database, store_error
 from mull.store.reader import read_trace
 from mull.store.rows import Head, Row, to_row
 from mull.store.writer import Writer
@@ -210,6 +211,30 @@ async def test_everybody_who_waits_hears_of_a_full_disk(path: Path) -> None:
     other.close()
     heard = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(each) for each in heard] == [StoreFullError, StoreFullError]
+    await writer.close()
+
+
+async def test_an_io_error_where_nothing_is_free_is_a_full_disk() -> None:
+    """SQLite gives that error when it cannot make its shared-memory file on a full disk."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    full = Path("/proc/journal.db")
+    assert shutil.disk_usage(full.parent).free == 0
+    assert isinstance(store_error(full, error), StoreFullError)
+
+
+async def test_a_file_that_stays_locked_says_so(path: Path) -> None:
+    def impatient() -> sqlite3.Connection:
+        open_database(path).close()
+        return sqlite3.connect(path, timeout=0.01, isolation_level=None)
+
+    writer = Writer(path, impatient, 0.0)
+    await writer.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="was locked by another process"):
+            await writer.flush()
+    await writer.flush()
     await writer.close()
 
 

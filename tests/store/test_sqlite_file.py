@@ -281,6 +281,15 @@ async def test_a_summary_of_text_that_cannot_be_stored_escapes_it(path: Path) ->
         assert list(await journal.load("a")) == [start(), ended]
 
 
+async def test_a_torn_table_of_contents_is_damage_of_the_whole_file(path: Path) -> None:
+    await write(path, a=trace(2))
+    raw = bytearray(path.read_bytes())
+    raw[100:2000] = b"\xff" * 1900  # behind the file's header: where its tables are listed
+    path.write_bytes(raw)
+    with pytest.raises(JournalCorruptError, match="is damaged: database disk image is malformed"):
+        await SqliteJournal(path).open()
+
+
 async def test_a_torn_page_is_damage_too(path: Path) -> None:
     await write(path, a=[start(), *(grown(index, "x" * 3000) for index in range(1, 40))])
     raw = bytearray(path.read_bytes())
