@@ -48,6 +48,14 @@ def test_temperature_sharpens_and_flattens() -> None:
     assert shares(temperature=0.0) == [0, 1, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("temperature", [1e-9, 1e-46, 5e-324])
+def test_a_tiny_temperature_is_greedy_and_no_overflow(temperature: float) -> None:
+    chances = np.array([0.0, 0.5, 0.999])
+    for dtype in (torch.float32, torch.float64):
+        logits = LOGITS.to(dtype).expand(3, 6)
+        assert draw(logits, draws(chances, temperature=temperature)).token_ids.tolist() == [1, 1, 1]
+
+
 def test_top_k_keeps_the_likeliest_and_their_ties() -> None:
     assert shares(top_k=1) == [0, 1, 0, 0, 0, 0]
     assert shares(top_k=2) == pytest.approx([0, 4 / 7, 0, 3 / 7, 0, 0], abs=1e-3)

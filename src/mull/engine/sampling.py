@@ -6,12 +6,15 @@ Axes: N rows, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+LOWEST_TEMPERATURE: Final = 1e-30
+"""Below it a logit over the temperature overflows fp32; draws are greedy long before."""
 
 
 class Drawn(NamedTuple):
@@ -66,7 +69,8 @@ def draw(logits: Tensor, draws: Draws) -> Drawn:
 
 
 def _sampled(logits: Tensor, draws: Draws) -> Tensor:
-    temperatures = np.where(draws.temperatures > 0.0, draws.temperatures, 1.0)
+    lowest = np.maximum(draws.temperatures, LOWEST_TEMPERATURE)
+    temperatures = np.where(draws.temperatures > 0.0, lowest, 1.0)
     if (temperatures != 1.0).any():
         logits = logits / _on(temperatures, logits).to(logits.dtype)[:, None]
     probabilities = torch.softmax(logits, -1)
