@@ -1,0 +1,1 @@
+"""Networks, tokenizer and checkpoints. Knows nothing of problems or search."""

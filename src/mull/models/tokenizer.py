@@ -159,6 +159,7 @@ class TextTokenizer:
 
     @classmethod
     def built(cls) -> TextTokenizer:
+        """The shipped family's tokenizer, made from nothing."""
         return cls(build_tokenizer())
 
     @classmethod
@@ -173,6 +174,7 @@ class TextTokenizer:
             raise CheckpointError(f"`{path}` is not a tokenizer: {error}") from error
 
     def encode(self, text: str) -> list[int]:
+        """Ids of trusted text: a special token that it spells is that token."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_untrusted(self, text: str) -> list[int]:

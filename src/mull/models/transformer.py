@@ -30,6 +30,7 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        """`x` (..., C) with every vector scaled to a root mean square of 1, times the weight."""
         wide = x.double() if x.dtype == torch.float64 else x.float()
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return self.weight.to(x.dtype) * (wide * scale).to(x.dtype)
@@ -49,6 +50,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        """Mix `x` (B, T, C) over positions; a mask of None is causal."""
         rows, length, width = x.shape
 
         def split(y: Tensor) -> Tensor:  # (B, T, H*D) -> (B, H, T, D)
@@ -77,6 +79,7 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(config.ffn_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`x` (..., C) to the same shape, each position by itself."""
         return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
@@ -91,6 +94,7 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x: Tensor, rotary: Rotary, mask: Tensor | None) -> Tensor:
+        """`x` (B, T, C) with what both parts add to it."""
         x = x + self.self_attn(self.input_layernorm(x), rotary, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -106,6 +110,7 @@ class Trunk(nn.Module):
         self.norm = RmsNorm(config.hidden_size, config.norm_eps)
 
     def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Normed hidden states (B, T, C) of `tokens` (B, T) at `positions` (B, T)."""
         x = self.embed_tokens(tokens)
         rotary = rotary_table(positions, self.config, x.dtype)
         for block in self.layers:
