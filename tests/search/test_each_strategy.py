@@ -16,7 +16,7 @@ from mull.search import STRATEGIES, strategy_named, strategy_of, strategy_option
 from mull.search.attempts import Attempt
 from mull.search.best_of_n import BestOfN
 from mull.search.early_stop import EarlyStop
-from mull.search.selection import answer_classes, by_score
+from mull.search.selection import answer_classes, by_score, by_score_or_votes
 
 
 async def solved(spec: Spec, *replies: str, right: str = "42") -> Solution:
@@ -117,6 +117,20 @@ async def test_an_opinion_ranks_between_rejection_and_acceptance() -> None:
     best = by_score(solution.tree, "judge")
     assert best is not None
     assert (best.node_id, best.confidence) == (third, 0.1)
+
+
+async def test_a_rejected_answer_does_not_vote_among_those_nobody_could_judge() -> None:
+    solution = await solved(Spec("self_consistency", {"n": 4}), "1", "1", "1", "2")
+    tree, source = solution.tree, Source("judge", "1")
+    *ones, two = (node.id for node in tree.finished())
+    for node_id in ones:
+        tree.judge(node_id, Score(0.0, source, Verdict.REJECT))
+    tree.judge(two, Score.unknown(source, "too long"))
+    best = by_score_or_votes(tree, "judge", text_key)
+    assert best is not None
+    assert best.answer == "2"
+    said = "`judge` has no opinion of what it did not reject: majority vote"
+    assert best.notes == (said, "1 of 1 votes")
 
 
 def test_a_spec_sets_every_option() -> None:

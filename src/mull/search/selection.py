@@ -21,22 +21,32 @@ class AnswerClass:
     """In canonical order; never empty."""
 
 
-def answer_classes(tree: SearchTree, answer_key: AnswerKey) -> tuple[AnswerClass, ...]:
+def answer_classes(
+    tree: SearchTree, answer_key: AnswerKey, *, unless_rejected_by: str | None = None
+) -> tuple[AnswerClass, ...]:
     """The distinct answers, in the order in which each was first reached.
 
-    A finished trajectory without a recognisable answer belongs to no class.
+    A finished trajectory without a recognisable answer belongs to no class, nor does one that the
+    named verifier rejected.
     """
     classes = dict[str, list[NodeId]]()
     for node in tree.finished():
+        if unless_rejected_by and _is_rejected(tree, node.id, unless_rejected_by):
+            continue
         key = answer_key(tree.problem, tree.trajectory(node.id).answer_text)
         if key is not None:
             classes.setdefault(key, []).append(node.id)
     return tuple(AnswerClass(key, tuple(node_ids)) for key, node_ids in classes.items())
 
 
-def by_votes(tree: SearchTree, answer_key: AnswerKey) -> Candidate | None:
-    """The answer most trajectories reach; of equals, the one reached first in canonical order."""
-    classes = answer_classes(tree, answer_key)
+def by_votes(
+    tree: SearchTree, answer_key: AnswerKey, *, unless_rejected_by: str | None = None
+) -> Candidate | None:
+    """The answer most trajectories reach; of equals, the one reached first in canonical order.
+
+    Trajectories that the named verifier rejected have no vote.
+    """
+    classes = answer_classes(tree, answer_key, unless_rejected_by=unless_rejected_by)
     if not classes:
         return None
     winner = max(classes, key=lambda each: len(each.node_ids))  # max keeps the first of equals
@@ -73,15 +83,28 @@ def by_score(tree: SearchTree, verifier: str) -> Candidate | None:
 def by_score_or_votes(
     tree: SearchTree, verifier: str | None, answer_key: AnswerKey
 ) -> Candidate | None:
-    """The best-scored answer; a majority vote, and a note that says so, where nobody can score."""
+    """The best-scored answer; where nobody can score, a majority vote and a note that says so.
+
+    A rejected answer is never given and never votes, not even where the others could not be judged.
+    """
     best = by_score(tree, verifier) if verifier else None
-    if best is not None:
+    if best is not None and best.answer is not None:
         return best
-    voted = by_votes(tree, answer_key)
+    voted = by_votes(tree, answer_key, unless_rejected_by=verifier)
     if voted is None:
-        return None
-    why = f"`{verifier}` has no opinion" if verifier else "no verifier"
-    return replace(voted, notes=(f"{why}: majority vote", *voted.notes))
+        return best  # all were rejected, or nothing is there
+    return replace(voted, notes=(f"{_why_votes(verifier, best)}: majority vote", *voted.notes))
+
+
+def _why_votes(verifier: str | None, best: Candidate | None) -> str:
+    if verifier is None:
+        return "no verifier"
+    return f"`{verifier}` has no opinion" + (" of what it did not reject" if best else "")
+
+
+def _is_rejected(tree: SearchTree, node_id: NodeId, verifier: str) -> bool:
+    score = tree.score(node_id, verifier)
+    return score is not None and score.verdict is Verdict.REJECT
 
 
 def _rank(score: Score) -> tuple[int, float]:
