@@ -88,6 +88,7 @@ def run(
         )
         batch.cancel([number for number, at in cancels.items() if at == turn])
         keep(said, batch.turn())
+        batch.check()
         turn += 1
     return said
 

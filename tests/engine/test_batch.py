@@ -101,7 +101,7 @@ def test_logprobs_are_the_models_own_whatever_the_sampling(request: Request) -> 
     with torch.inference_mode():
         positions = torch.arange(tokens.shape[1])[None]
         cache = DECODER.new_cache(1, tokens.shape[1])
-        hidden = DECODER.extend(tokens, positions, cache, tokens.shape[1])
+        hidden = DECODER.extend(tokens, positions, cache)
         logprobs = torch.log_softmax(DECODER.logits(hidden[0]), -1)
     start = len(request.prompt)
     expected = [
@@ -210,6 +210,7 @@ def test_cache_for_all_rows_stays_within_its_limit() -> None:
     narrow.add((number, Request(PROMPTS[0], number, 100)) for number in range(2))
     while narrow.is_busy:
         keep(said, narrow.turn())
+        narrow.check()
     assert all(each.boundaries[-1].is_end for each in said.values())
 
 

@@ -81,10 +81,10 @@ def test_cached_ragged_rows_give_the_logits_of_transformers(folder: Path, llama:
     cache = model.new_cache(3, 40)
     positions = torch.arange(30).expand(3, 30)
     # Rows are read to position 30 together; then each goes on from its own place, over the rest.
-    model.extend(tokens[:, :30], positions, cache, 30)
+    model.extend(tokens[:, :30], positions, cache)
     for step in range(10):
         where = (starts + step)[:, None]
-        hidden = model.extend(tokens.gather(1, where), where, cache, int(where.max()) + 1)
+        hidden = model.extend(tokens.gather(1, where), where, cache)
         expected = theirs[torch.arange(3), where[:, 0]]
         assert (model.logits(hidden[:, 0]) - expected).abs().max() < 1e-4
 

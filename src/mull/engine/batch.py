@@ -22,8 +22,6 @@ from mull.engine.sampling import draw
 from mull.engine.waiting import Numbered, Prompt, WaitingLine
 from mull.models.inference import CachedDecoder, KeyValueCache
 
-SLOT_CHUNK: Final = 32
-"""The cache grows by this many positions a row."""
 FIRST_ROWS: Final = 16
 MAX_PREFILL_TOKENS: Final = 16_384
 """Prompt tokens read together, padding included."""
@@ -85,23 +83,31 @@ class Batch:
         self._retire(boundaries >= Boundary.ONE_STEP)
         return report
 
+    def check(self) -> None:
+        """Raise AssertionError if rows, cache and line contradict each other."""
+        rows, cache = self._rows, self._cache
+        rows.check()
+        assert rows.count <= min(self._max_rows, cache.rows), "more rows than there is room for"
+        assert (rows.lengths - 1 <= cache.slots).all(), "a row is longer than the cache"
+        reserved = rows.count * _rounded(rows.longest)
+        assert rows.count <= 1 or reserved <= self._max_tokens, "more is promised than there is"
+        assert cache.rows <= 1 or cache.rows * cache.slots <= self._max_tokens, "too large a cache"
+        assert all(prompt in self._waiting for prompt in self._read), "a prompt is kept in vain"
+
     def _extended(self) -> Tensor:
         """Hidden states (B, C) after each row's last token."""
         positions = self._rows.lengths - 1
-        longest = int(positions.max()) + 1
-        self._make_room(self._rows.count, longest)
+        self._make_room(self._rows.count, int(positions.max()) + 1)
         tokens = self._tensor(self._rows.tokens)[:, None]
         where = self._tensor(positions)[:, None]
-        return self._decoder.extend(tokens, where, self._cache, longest)[:, 0]
+        return self._decoder.extend(tokens, where, self._cache)[:, 0]
 
     def _retire(self, gone: NDArray[np.bool_]) -> None:
         if not gone.any():
             return
         movers, holes = self._rows.retire(gone)
         if len(movers):
-            slots = min(self._cache.slots, int(self._rows.lengths[holes].max()))
-            to, of = self._tensor(holes), self._tensor(movers)
-            self._cache.copy_rows(self._cache, of, to, slots)
+            self._cache.copy_rows(self._cache, self._tensor(movers), self._tensor(holes))
 
     def _admit(self) -> list[Tensor]:
         """Move whom there is room for from the line into rows; their hidden states (B, C)."""
@@ -113,7 +119,8 @@ class Batch:
         for group in _groups(unread):
             self._read_prompts(group)
         first = self._rows.count
-        self._make_room(first + len(newcomers), max(map(len, prompts)))
+        longest = max(int(self._rows.lengths.max(initial=0)), *map(len, prompts))
+        self._make_room(first + len(newcomers), longest)
         for number, request in newcomers:
             # The first of a new prompt pays for reading it; the others find it cached.
             cached = 0 if request.prompt in unread else len(request.prompt)
@@ -132,7 +139,7 @@ class Batch:
             longest = max(longest, len(request.prompt) + self._left(request))
             rows = self._rows.count + len(taken) + 1
             # One row always fits: settings with less room than a window are refused.
-            if rows > self._max_rows or (rows > 1 and rows * _chunked(longest) > self._max_tokens):
+            if rows > self._max_rows or (rows > 1 and rows * _rounded(longest) > self._max_tokens):
                 break
             taken.append(self._waiting.take())
         return taken
@@ -151,7 +158,7 @@ class Batch:
         tokens, passes = self._tensor(padded), list[Tensor]()
         for start in range(0, longest, PREFILL_CHUNK):
             new = slice(start, min(start + PREFILL_CHUNK, longest))
-            passes.append(self._decoder.extend(tokens[:, new], positions[:, new], cache, new.stop))
+            passes.append(self._decoder.extend(tokens[:, new], positions[:, new], cache))
         hidden = torch.cat(passes, dim=1)  # (B, T, C)
         for row, prompt in enumerate(prompts):
             self._read[prompt] = ReadPrompt(cache, row, hidden[row, len(prompt) - 1])
@@ -165,8 +172,7 @@ class Batch:
             of.append(read.row)
             to.append(row)
         for cache, (of, to) in by_cache.items():
-            of_rows, to_rows = self._tensor(np.array(of)), self._tensor(np.array(to))
-            self._cache.copy_rows(cache, of_rows, to_rows, cache.slots)
+            self._cache.copy_rows(cache, self._tensor(np.array(of)), self._tensor(np.array(to)))
 
     def _forget_prompts(self) -> None:
         """Keep only prompts that are still waited for, each in a cache of its own."""
@@ -175,21 +181,18 @@ class Batch:
             if prompt in self._waiting:
                 single = self._decoder.new_cache(1, len(prompt))
                 row = torch.tensor([read.row], device=self._decoder.device)
-                single.copy_rows(read.cache, row, torch.zeros_like(row), len(prompt))
+                single.copy_rows(read.cache, row, torch.zeros_like(row))
                 kept[prompt] = ReadPrompt(single, 0, read.hidden.clone())
         self._read = kept
 
     def _make_room(self, rows: int, slots: int) -> None:
-        """Let the cache hold at least this much; what live rows hold stays."""
-        old = self._cache
-        if rows <= old.rows and slots <= old.slots:
+        """Let the cache hold so many rows and slots, and hardly more slots than that."""
+        slots, cache = _rounded(slots), self._cache
+        if rows <= cache.rows and slots <= cache.slots <= slots + slots // 2:
             return
-        slots = _chunked(max(slots, old.slots))
-        rows_wanted = old.rows if rows <= old.rows else max(FIRST_ROWS, 2 * old.rows, rows)
+        wanted = cache.rows if rows <= cache.rows else max(FIRST_ROWS, 2 * cache.rows, rows)
         affordable = max(rows, self._max_tokens // slots)
-        self._cache = self._decoder.new_cache(min(rows_wanted, self._max_rows, affordable), slots)
-        live = torch.arange(min(self._rows.count, old.rows), device=self._decoder.device)
-        self._cache.copy_rows(old, live, live, old.slots)
+        cache.resize(min(wanted, self._max_rows, affordable), slots)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         contiguous = np.ascontiguousarray(array)
@@ -197,8 +200,10 @@ class Batch:
         return tensor.to(self._decoder.device)
 
 
-def _chunked(slots: int) -> int:
-    return -(-slots // SLOT_CHUNK) * SLOT_CHUNK
+def _rounded(slots: int) -> int:
+    """Up to an eighth more: seldom laid out anew, and little read in vain."""
+    chunk = 8 * max(1, slots // 64)
+    return -(-slots // chunk) * chunk
 
 
 def _groups(prompts: Iterable[Prompt]) -> list[list[Prompt]]:

@@ -162,6 +162,14 @@ class Rows:
         self.count = count
         return movers, holes
 
+    def check(self) -> None:
+        """Raise AssertionError if a row contradicts itself or another."""
+        live = self._live
+        assert len(np.unique(live["number"])) == self.count, "a request has two rows"
+        assert (live["left"] > 0).all(), "a row is over and still there"
+        assert (live["reported"] <= live["in_step"]).all(), "more is reported than was drawn"
+        assert (live["in_step"] <= live["drawn"]).all(), "a step is longer than its branch"
+
     def having(self, numbers: Collection[int]) -> NDArray[np.bool_]:
         """Which rows grow the requests of these numbers."""
         return np.isin(self._live["number"], list(numbers))

@@ -22,38 +22,50 @@ from mull.models.transformer import Block, Decoder, rotary_table
 class KeyValueCache:
     """Keys and values of a batch of rows; slot `p` of a row holds its position `p`.
 
-    Rows may hold different numbers of positions: what lies beyond a row's own last position is
-    garbage that attention must not look at. Keys lie transposed, as the product with queries wants
-    them.
+    Each layer has two (B, H, S, D) tensors. Rows may hold different numbers of positions: what lies
+    beyond a row's own last position is garbage that attention must not look at. Attention reads
+    every slot there is, because the fast products take no tensor with gaps: keep `slots` tight.
     """
 
     def __init__(
         self, config: ModelConfig, rows: int, slots: int, *, dtype: torch.dtype, device: str
     ) -> None:
-        outer = (config.num_layers, rows, config.num_kv_heads)
+        shape = (rows, config.num_kv_heads, slots, config.head_dim)
         # Zeros, not empty: garbage may be anything but NaN, which no mask hides.
-        self.keys = torch.zeros((*outer, config.head_dim, slots), dtype=dtype, device=device)
-        self.values = torch.zeros((*outer, slots, config.head_dim), dtype=dtype, device=device)
+        layers = range(config.num_layers)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
 
     @property
     def rows(self) -> int:
         """Rows there is room for."""
-        return self.keys.shape[1]
+        return self.keys[0].shape[0]
 
     @property
     def slots(self) -> int:
         """Positions a row has room for."""
-        return self.keys.shape[-1]
+        return self.keys[0].shape[2]
 
-    def copy_rows(self, source: Self, source_rows: Tensor, rows: Tensor, slots: int) -> None:
-        """Fill the first slots of `rows` from those of `source_rows` (repeats allowed): a fork."""
-        self.keys[:, rows, :, :, :slots] = source.keys[:, source_rows, :, :, :slots]
-        self.values[:, rows, :, :slots] = source.values[:, source_rows, :, :slots]
+    def resize(self, rows: int, slots: int) -> None:
+        """Make room for so many, keeping the first rows and slots, layer by layer."""
+        kept_rows, kept_slots = min(rows, self.rows), min(slots, self.slots)
+        for tensors in (self.keys, self.values):
+            for layer, old in enumerate(tensors):
+                new = old.new_zeros((rows, old.shape[1], slots, old.shape[3]))
+                new[:kept_rows, :, :kept_slots] = old[:kept_rows, :, :kept_slots]
+                tensors[layer] = new
+
+    def copy_rows(self, source: Self, source_rows: Tensor, rows: Tensor) -> None:
+        """Fill `rows` from `source_rows` (repeats allowed) as far as both have slots: a fork."""
+        slots = min(self.slots, source.slots)
+        for tensors, sources in ((self.keys, source.keys), (self.values, source.values)):
+            for tensor, each in zip(tensors, sources, strict=True):
+                tensor[rows, :, :slots] = each[source_rows, :, :slots]
 
     def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Store (B, T, H, D) keys and values of the first B rows at `positions` (B, T)."""
         rows = torch.arange(len(positions), device=positions.device)[:, None]
-        self.keys[layer][rows, :, :, positions] = keys
+        self.keys[layer][rows, :, positions] = keys
         self.values[layer][rows, :, positions] = values
 
 
@@ -119,18 +131,18 @@ class CachedDecoder:
         """An empty cache that this decoder can extend."""
         return KeyValueCache(self.config, rows, slots, dtype=self.dtype, device=self.device)
 
-    def extend(
-        self, tokens: Tensor, positions: Tensor, cache: KeyValueCache, length: int
-    ) -> Tensor:
+    def extend(self, tokens: Tensor, positions: Tensor, cache: KeyValueCache) -> Tensor:
         """Normed hidden states (B, T, C) of new `tokens` (B, T), whose keys join the cache.
 
         They belong to the first B rows of the cache. Each token sees its row's slots up to its own
-        position, so rows may be ragged; `length` is the largest position plus one.
+        position, so rows may be ragged; all positions must have slots.
         """
-        slots = torch.arange(length, device=tokens.device)
+        slots = torch.arange(cache.slots, device=tokens.device)
         hidden = slots > positions[:, None, :, None]  # (B, 1, T, S)
         bias = torch.zeros(hidden.shape, dtype=self.dtype, device=tokens.device)
-        bias = bias.masked_fill_(hidden, float("-inf")).repeat(1, 1, self._groups, 1)
+        bias = bias.masked_fill_(hidden, float("-inf"))
+        if self._groups > 1:
+            bias = bias.repeat(1, 1, self._groups, 1)
         rotary = self._cosines[positions][:, :, None], self._sines[positions][:, :, None]
         x = self._embedding[tokens]
         for layer, block in enumerate(self._blocks):
@@ -170,10 +182,10 @@ class CachedDecoder:
     def _attend(self, queries: Tensor, cache: KeyValueCache, layer: int, bias: Tensor) -> Tensor:
         """Mix values (B, T, C) of the slots that `bias` (B, 1, G*T, S) leaves visible."""
         rows, new, _, width = queries.shape
-        kv_heads, groups, length = self.config.num_kv_heads, self._groups, bias.shape[-1]
+        kv_heads, groups = self.config.num_kv_heads, self._groups
         queries = queries.view(rows, new, kv_heads, groups, width).permute(0, 2, 3, 1, 4)
         queries = queries.reshape(rows, kv_heads, groups * new, width)
-        scores = queries @ cache.keys[layer, :rows, :, :, :length]  # (B, H, G*T, S)
-        mixed = torch.softmax(scores.add_(bias), dim=-1) @ cache.values[layer, :rows, :, :length]
+        scores = queries @ cache.keys[layer][:rows].transpose(-1, -2)  # (B, H, G*T, S)
+        mixed = torch.softmax(scores.add_(bias), dim=-1) @ cache.values[layer][:rows]
         mixed = mixed.view(rows, kv_heads, groups, new, width).permute(0, 3, 1, 2, 4)
         return mixed.reshape(rows, new, kv_heads * groups * width)
