@@ -55,6 +55,7 @@ class MathsEquality:
         a final answer is rejected. VerifierError where algebra is needed and not installed.
         """
         async with self._turn:
+            await asyncio.sleep(0)  # one text a turn of the loop, however many callers wait
             found = extract_answer(completion)
         if found is None:
             return Finding.reject("it gives no final answer", "extraction")
