@@ -120,7 +120,7 @@ def test_a_missing_extra_is_named_with_the_way_to_get_it(
 
 
 def test_an_interrupt_is_clean_and_says_how_to_go_on(shell: Shell, tmp_path: Path) -> None:
-    process = shell.begin(scripted(tmp_path, seconds_per_step=1.5))
+    process = shell.begin(scripted(tmp_path, seconds_per_step=2.5))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     solve_id = shell.only_run()
@@ -133,7 +133,7 @@ def test_an_interrupt_is_clean_and_says_how_to_go_on(shell: Shell, tmp_path: Pat
 
 
 def test_a_killed_solve_goes_on_to_the_same_answer(shell: Shell, tmp_path: Path) -> None:
-    process = shell.begin(scripted(tmp_path, seconds_per_step=1.5))
+    process = shell.begin(scripted(tmp_path, seconds_per_step=2.5))
     process.kill()
     process.communicate(timeout=60)
     resumed = shell.mull("resume", shell.only_run(), "--json")
