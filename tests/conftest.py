@@ -1,5 +1,6 @@
 """A skipped check is not a passed one: a skip that `skips.txt` does not list fails the run."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -34,4 +35,6 @@ class UnlistedSkips:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(UnlistedSkips(), "unlisted-skips")
