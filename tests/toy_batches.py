@@ -33,8 +33,10 @@ class Said:
     kv_byte_seconds: float = 0.0
 
 
-def batch_of(max_rows: int = 8, *, max_kv_bytes: int = 1 << 24) -> Batch:
-    settings = EngineSettings(Path(), PUNCTUATION, max_rows=max_rows, max_kv_bytes=max_kv_bytes)
+def batch_of(
+    max_rows: int = 8, *, max_kv_bytes: int = 1 << 24, punctuation: Punctuation = PUNCTUATION
+) -> Batch:
+    settings = EngineSettings(Path(), punctuation, max_rows=max_rows, max_kv_bytes=max_kv_bytes)
     return Batch(DECODER, settings)
 
 

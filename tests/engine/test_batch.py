@@ -11,7 +11,7 @@ from toy_batches import DECODER, PROMPTS, Said, alone, batch_of, keep, run
 from toys import NEWLINE, STOP, TOKENIZER, TOY
 
 from mull.core.expansion import Sampling
-from mull.engine.requests import Boundary, Request
+from mull.engine.requests import Boundary, Punctuation, Request
 from mull.models.tokenizer import END_THINK
 
 END_THINK_ID = TOKENIZER.token_id(END_THINK)
@@ -142,6 +142,19 @@ def test_pieces_end_where_steps_do(request: Request) -> None:
         if boundary is not Boundary.INSIDE:
             in_step = 0
     assert STOP not in said.token_ids[:-1]
+
+
+def test_a_step_may_be_as_long_as_the_window() -> None:
+    batch, said = batch_of(punctuation=Punctuation(frozenset(), frozenset())), dict[int, Said]()
+    batch.add((seed, Request(PROMPTS[0], seed, 500)) for seed in range(3))
+    while batch.is_busy:
+        keep(said, batch.turn())
+    room = TOY.max_positions - len(PROMPTS[0])
+    for seed, each in said.items():
+        expected = alone(Request(PROMPTS[0], seed, 500)).token_ids
+        assert each.sizes == [room]
+        assert each.boundaries == [Boundary.LENGTH]
+        assert each.token_ids[: len(expected)] == expected
 
 
 def test_a_think_mark_does_not_end_the_step_it_begins() -> None:

@@ -173,6 +173,18 @@ async def test_a_script_without_a_guard_can_start_an_engine(folder: Path, tmp_pa
     assert not is_running(int(done.stdout))
 
 
+async def test_an_engine_that_nobody_closed_holds_up_no_exit(folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        OWNER.replace("async for _ in", "return\n    async for _ in"), encoding="utf-8"
+    )
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, str(script), str(folder)], capture_output=True, check=True
+    )
+    assert not done.stderr
+    await until_gone(int(done.stdout))
+
+
 async def test_weights_that_cannot_be_read_are_a_checkpoint_error(tmp_path: Path) -> None:
     folder = write_toy_checkpoint(tmp_path)
     (folder / "model.safetensors").write_bytes(b"not weights")

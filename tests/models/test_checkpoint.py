@@ -41,6 +41,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an odd width": (lambda folder: edit(folder, hidden_size=65), "multiple of 32"),
     "no heads": (lambda folder: edit(folder, num_attention_heads=0), "num_heads"),
     "heads that do not divide": (lambda folder: edit(folder, num_attention_heads=3), "divide"),
+    "heads too narrow to turn": (
+        lambda folder: edit(folder, num_attention_heads=64, num_key_value_heads=64),
+        "even width",
+    ),
     "another head width": (lambda folder: edit(folder, head_dim=32), "head_dim"),
     "a word for a number": (lambda folder: edit(folder, hidden_size="big"), "hidden_size"),
     "a word for an epsilon": (lambda folder: edit(folder, rms_norm_eps="tiny"), "rms_norm_eps"),

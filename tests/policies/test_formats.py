@@ -151,6 +151,13 @@ def test_a_template_of_another_make_is_followed(tmp_path: Path, *, template_file
     assert TOKENIZER.decode(prompt) == f"USER: Why?\n{BEGIN}"
 
 
+def test_a_template_may_leave_messages_out(tmp_path: Path) -> None:
+    template = "{{ messages[-1]['content'] }}{{ bos_token }}"
+    chat = ChatFormat.load(with_template(write_toy_checkpoint(tmp_path), template), TOKENIZER)
+    problem = Problem((Message(Role.SYSTEM, "Be brief."), Message(Role.USER, "Why?")))
+    assert TOKENIZER.decode(chat.prompt(problem, Thinking.AUTO)) == f"Why?{BEGIN}"
+
+
 def test_a_template_may_refuse_a_conversation(tmp_path: Path) -> None:
     folder = with_template(write_toy_checkpoint(tmp_path), "{{ raise_exception('no system') }}")
     chat = ChatFormat.load(folder, TOKENIZER)

@@ -381,3 +381,7 @@ async def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match="cannot read the weights"):
         async with open_local_policy(folder):
             pass
+    weights.mkdir()
+    with pytest.raises(CheckpointError, match=r"cannot read .*safetensors"):
+        async with open_local_policy(folder):
+            pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,10 +35,6 @@ class WaitingLine:
     def __contains__(self, prompt: Prompt) -> bool:
         """Whether anybody still waits for this prompt."""
         return prompt in self._lines
-
-    def __iter__(self) -> Iterator[Numbered]:
-        for line in self._lines.values():
-            yield from line
 
     def add(self, number: int, request: Request) -> None:
         """Get in line."""
