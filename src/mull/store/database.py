@@ -44,6 +44,13 @@ _SCHEMA: Final = (
 )
 
 
+# One statement, hence one snapshot: another process may be creating the same file.
+_IDENTITY: Final = """
+    SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+    FROM pragma_application_id, pragma_user_version
+"""
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """The writing connection, in autocommit mode; the file and its folder are made if missing.
 
@@ -77,9 +84,7 @@ def reading(path: Path) -> Generator[sqlite3.Connection, None, None]:
 
 def _is_blank(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the database is brand new; `StoreError` if it is neither that nor one of ours."""
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (num_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    owner, version, num_objects = connection.execute(_IDENTITY).fetchone()
     if (owner, version, num_objects) == (0, 0, 0):
         return True
     if owner != APPLICATION_ID:
