@@ -3,14 +3,17 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from toy_batches import DECODER, PROMPTS, Said, alone, batch_of, keep, run
 from toys import NEWLINE, STOP, TOKENIZER, TOY
 
 from mull.core.expansion import Sampling
+from mull.engine.randomness import uniforms
 from mull.engine.requests import Boundary, Punctuation, Request
 from mull.models.tokenizer import END_THINK
 
@@ -93,21 +96,37 @@ def test_a_branch_resumed_anywhere_goes_on_as_if_never_cut(
     assert resumed.logprobs == pytest.approx(whole.logprobs[cut:], abs=2e-6)
 
 
+def distributions(request: Request, said: Said) -> NDArray[np.float64]:
+    """The model's log-probabilities where each drawn token was drawn, in one pass over them all."""
+    tokens = torch.tensor([[*request.prompt, *said.token_ids]])
+    cache = DECODER.new_cache(1, tokens.shape[1])
+    with torch.inference_mode():
+        hidden = DECODER.extend(tokens, torch.arange(tokens.shape[1])[None], cache)
+        logprobs = torch.log_softmax(DECODER.logits(hidden[0]), -1)
+    return np.array(logprobs)[len(request.prompt) - 1 : -1]
+
+
 @settings(max_examples=10, deadline=None)
 @given(requests)
 def test_logprobs_are_the_models_own_whatever_the_sampling(request: Request) -> None:
     said = alone(request)
-    tokens = torch.tensor([[*request.prompt, *said.token_ids]])
-    with torch.inference_mode():
-        positions = torch.arange(tokens.shape[1])[None]
-        cache = DECODER.new_cache(1, tokens.shape[1])
-        hidden = DECODER.extend(tokens, positions, cache)
-        logprobs = torch.log_softmax(DECODER.logits(hidden[0]), -1)
-    start = len(request.prompt)
-    expected = [
-        float(logprobs[start + index - 1, token]) for index, token in enumerate(said.token_ids)
-    ]
+    everything = distributions(request, said)
+    expected = everything[np.arange(len(everything)), said.token_ids]
     assert said.logprobs == pytest.approx(expected, abs=2e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**64 - 1), st.integers(0, 1000))
+def test_token_number_t_is_drawn_with_number_t_of_its_seed(seed: int, drawn: int) -> None:
+    request = Request(PROMPTS[0], seed, 24, drawn)
+    said = alone(request)
+    places = drawn + np.arange(len(said.token_ids))
+    chances = uniforms(np.full(len(places), seed, np.uint64), places)
+    sums = np.exp(distributions(request, said)).cumsum(-1)
+    expected = [
+        int(np.searchsorted(row, chance)) for row, chance in zip(sums, chances, strict=True)
+    ]
+    assert said.token_ids == expected
 
 
 @settings(max_examples=15, deadline=None)
@@ -245,6 +264,7 @@ def test_a_cancel_of_those_who_wait_forgets_them() -> None:
     batch.add((number, Request(PROMPTS[0], number, 2)) for number in range(3))
     batch.turn()
     batch.cancel([1, 2, 99])
+    batch.check()
     said = dict[int, Said]()
     while batch.is_busy:
         keep(said, batch.turn())
