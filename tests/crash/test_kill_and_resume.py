@@ -157,7 +157,7 @@ class Point:
         first = next(
             index for index, event in enumerate(world.events) if isinstance(event, NodeGrown)
         )
-        left = len(world.events) - num_before
+        left = max(1, len(world.events) - num_before)  # none, where all was kept just before
         return chance.randint(1 if num_before else first + 1, left), chance.random() * 0.008
 
 
