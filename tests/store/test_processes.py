@@ -154,6 +154,8 @@ async def test_a_solve_that_never_started_is_in_nobodys_way(path: Path) -> None:
         assert await other.solves() == []
         with pytest.raises(UnknownSolveError):
             await other.load("a")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM solves").fetchall() == []
 
 
 def _set_runner(path: Path, name: str) -> None:
