@@ -5,7 +5,7 @@ resampled, not samples. All columns of one table see the same resamples, so that
 belong together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 CONFIDENCE: Final = 0.95
 NUM_RESAMPLES: Final = 10_000
+_TAILS: Final = ((1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0)
 _CHUNK_CELLS: Final = 4_000_000
 """Draws held at once: bounds the memory of a bootstrap over many problems."""
 
@@ -39,18 +40,45 @@ def mean_intervals(
     A column that is all 0 or all 1 leaves a bootstrap nothing to see; its open end is then the
     exact binomial (Clopper-Pearson) bound. ValueError without problems.
     """
-    if values.ndim != 2 or not len(values):
-        raise ValueError(f"mean_intervals() needs [problems, columns], not {values.shape}")
-    resampled = np.concatenate(list(_resampled_means(values, seed, num_resamples)))
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)  # [columns] each
+    resampled = resampled_means(values, seed=seed, num_resamples=num_resamples)
+    low, high = np.quantile(resampled, _TAILS, axis=0)  # [columns] each
     return [
         _at_the_edge(Interval(float(mean), float(low[column]), float(high[column])), len(values))
         for column, mean in enumerate(values.mean(axis=0))
     ]
 
 
-def _resampled_means(values: Floats, seed: int, num_resamples: int) -> Iterator[Floats]:
+def paired_interval(
+    values: Floats,
+    statistic: Callable[[Floats], Floats],
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+) -> Interval:
+    """Any statistic of column means: a difference, a ratio, a value read off a curve.
+
+    `statistic` maps rows of means [rows, columns] to [rows]. Columns are paired: every resample
+    takes whole problems, so that what two arms share cancels. Where the statistic is NaN in more
+    than the tail of the resamples, so are the bounds.
+    """
+    resampled = statistic(resampled_means(values, seed=seed, num_resamples=num_resamples))
+    point = statistic(values.mean(axis=0)[None])
+    low, high = np.quantile(resampled, _TAILS)
+    return Interval(float(point[0]), float(low), float(high))
+
+
+def resampled_means(values: Floats, *, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Floats:
+    """Column means of as many problems drawn with replacement: [num_resamples, columns].
+
+    The draws depend on the seed and the number of problems alone, so that every table of one set of
+    problems sees the same ones. ValueError without problems.
+    """
+    if values.ndim != 2 or not len(values):
+        raise ValueError(f"a bootstrap needs [problems, columns], not {values.shape}")
+    return np.concatenate(list(_resampled_chunks(values, seed, num_resamples)))
+
+
+def _resampled_chunks(values: Floats, seed: int, num_resamples: int) -> Iterator[Floats]:
     """Means of draws of as many problems, with replacement, in chunks [draws, columns]."""
     num_problems = len(values)
     rng = np.random.default_rng(derive_seed(seed, "bootstrap", num_problems))
@@ -65,7 +93,7 @@ def _resampled_means(values: Floats, seed: int, num_resamples: int) -> Iterator[
 
 def _at_the_edge(interval: Interval, num_problems: int) -> Interval:
     """Nothing failed, or nothing worked: how far from that the truth may lie (exact binomial)."""
-    bound = ((1.0 - CONFIDENCE) / 2.0) ** (1.0 / num_problems)
+    bound = _TAILS[0] ** (1.0 / num_problems)
     if interval.low == interval.high == 1.0:
         return Interval(1.0, bound, 1.0)
     if interval.low == interval.high == 0.0:
