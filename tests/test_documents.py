@@ -57,7 +57,7 @@ def shown_commands() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
 def test_commands_in_the_pages_know_the_options_they_show(words: tuple[str, ...]) -> None:
-    names = words[1:3] if words[1] == "train" else words[1:2]
+    names = words[1:3] if words[1] in {"train", "export"} else words[1:2]
     shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
     options = {word for word in words if word.startswith("--")}

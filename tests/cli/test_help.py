@@ -16,6 +16,7 @@ from mull.cli import run
         ("eval",),
         ("demo",),
         ("train", "policy"),
+        ("export", "samples"),
     ],
 )
 def test_every_help_teaches_with_an_example(mull: Mull, command: tuple[str, ...]) -> None:

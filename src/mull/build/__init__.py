@@ -23,6 +23,7 @@ from mull.build.models import (
     problem_for,
 )
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
+from mull.build.recordings import read_recording, records_of, write_recording
 from mull.build.solving import resume, resume_async, solve, solve_async
 from mull.build.strategies import (
     SearchSettings,
@@ -55,11 +56,14 @@ __all__ = [
     "plan_again",
     "plan_search",
     "problem_for",
+    "read_recording",
     "readable_answer",
+    "records_of",
     "resume",
     "resume_async",
     "shipped_models",
     "solve",
     "solve_async",
     "strategy_spec",
+    "write_recording",
 ]

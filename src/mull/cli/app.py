@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from mull import __version__
-from mull.cli import demo, evaluate, models, runs, solve, train
+from mull.cli import demo, evaluate, export, models, runs, solve, train
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
 from mull.core.errors import MullError
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
+exporting = typer.Typer(help="Write what mull keeps for others to read.", no_args_is_help=True)
 
 app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
 app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
@@ -31,6 +32,8 @@ app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=models.EXAMPLES)(models.models)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.add_typer(exporting, name="export")
+exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
 app.add_typer(training, name="train")
 training.command(epilog=train.EXAMPLES)(train.policy)
 
