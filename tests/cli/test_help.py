@@ -17,6 +17,7 @@ from mull.cli import run
         ("demo",),
         ("train", "policy"),
         ("export", "samples"),
+        ("export", "gguf"),
     ],
 )
 def test_every_help_teaches_with_an_example(mull: Mull, command: tuple[str, ...]) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,25 @@ def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
         export_gguf(folder, tmp_path / "model.gguf", number_format="q3")
     with pytest.raises(CheckpointError, match="cannot write"):
         export_gguf(folder, tmp_path / "nowhere" / "model.gguf")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    for change in (
+        {"pre_tokenizer": {"type": "Whitespace"}},
+        {"pre_tokenizer": {**tokenizer["pre_tokenizer"], "use_regex": False}},
+        {"normalizer": {"type": "Lowercase"}},
+    ):
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer | change))
+        with pytest.raises(CheckpointError, match="in a way of its own"):
+            export_gguf(folder, tmp_path / "model.gguf")
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (folder / "tokenizer_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no byte-level BPE tokenizer"):
         export_gguf(folder, tmp_path / "model.gguf")
+
+
+def test_a_reward_model_is_refused_by_name(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["architectures"] = ["LlamaForTokenClassification"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="is a `LlamaForTokenClassification`; only"):
+        export_gguf(tmp_path, tmp_path / "model.gguf")

@@ -30,6 +30,8 @@ class FakeServer:
         default_factory=dict[str, Callable[[Json], Json]]
     )
     """Further paths, and what each answers to a body (an empty one, if it was asked without)."""
+    refusal: int = 0
+    """Status with which everything is refused; 0: nothing is."""
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -42,6 +44,8 @@ class FakeServer:
             self.num_open -= 1
 
     async def other(self, request: web.Request) -> web.StreamResponse:
+        if self.refusal:
+            return web.json_response({"error": {"message": "no"}}, status=self.refusal)
         if request.path in self.extra:
             body: Json = await request.json() if request.can_read_body else {}
             return web.json_response(self.extra[request.path](body))

@@ -3,7 +3,7 @@
 What needs torch is imported only when it is opened, with an error that names the missing extra.
 """
 
-from mull.build.answers import readable_answer
+from mull.build.answers import answer_keys, readable_answer
 from mull.build.catalog import (
     MODELS,
     Checkpoint,
@@ -24,11 +24,11 @@ from mull.build.models import (
 )
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.recordings import read_recording, records_of, write_recording
+from mull.build.schemes import SCHEMES, Served, schemes
 from mull.build.solving import resume, resume_async, solve, solve_async
 from mull.build.strategies import (
     SearchSettings,
     StrategyTable,
-    answer_keys,
     find_verifier,
     strategy_spec,
 )
@@ -36,6 +36,7 @@ from mull.build.strategies import (
 __all__ = [
     "DEFAULT_MODEL",
     "MODELS",
+    "SCHEMES",
     "Checkpoint",
     "MissingExtraError",
     "ModelCard",
@@ -44,6 +45,7 @@ __all__ = [
     "SearchChoice",
     "SearchPlan",
     "SearchSettings",
+    "Served",
     "StrategyTable",
     "answer_keys",
     "choose_model",
@@ -61,6 +63,7 @@ __all__ = [
     "records_of",
     "resume",
     "resume_async",
+    "schemes",
     "shipped_models",
     "solve",
     "solve_async",

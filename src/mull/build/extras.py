@@ -6,7 +6,7 @@ from typing import Final
 
 from mull.core.errors import BadInputError
 
-PACKAGES: Final = frozenset({"jinja2", "safetensors", "tokenizers", "torch"})
+PACKAGES: Final = frozenset({"gguf", "jinja2", "safetensors", "tokenizers", "torch"})
 """What the extras add that mull imports."""
 
 

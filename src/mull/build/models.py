@@ -7,10 +7,10 @@ from typing import Final
 
 from mull.build.catalog import Checkpoint, find_checkpoint
 from mull.build.extras import needs_extra
-from mull.build.scripts import SCRIPTED, read_script
+from mull.build.schemes import open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
-from mull.core.errors import ProblemNotUnderstoodError
-from mull.core.problem import Problem
+from mull.core.errors import BadInputError, ProblemNotUnderstoodError
+from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Policy
 from mull.core.spec import Spec
 from mull.engine import Dtype
@@ -28,16 +28,16 @@ class ModelChoice:
     spec: Spec
     """Names the policy and what it opens."""
     checkpoint: Checkpoint | None = None
-    """None for scripted replies."""
+    """None for a model that is named by its scheme."""
 
     @property
     def knows_only_puzzles(self) -> bool:
         """Whether a problem outside the built-in families must be refused."""
         return self.checkpoint is not None and self.checkpoint.knows_only_puzzles
 
-    def problem(self, text: str) -> Problem:
+    def problem(self, text: str, kind: AnswerKind | None = None) -> Problem:
         """The problem a text states to this model; see `problem_for`."""
-        return problem_for(text, knows_only_puzzles=self.knows_only_puzzles)
+        return problem_for(text, kind, knows_only_puzzles=self.knows_only_puzzles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,19 @@ class OpenModel:
         """A policy that the caller made, and which only the caller can make again."""
         return cls(policy, Spec(own_name(policy)))
 
-    def problem(self, text: str) -> Problem:
+    def problem(self, text: str, kind: AnswerKind | None = None) -> Problem:
         """The problem a text states to this model; see `problem_for`."""
-        return problem_for(text, knows_only_puzzles=self.knows_only_puzzles)
+        return problem_for(text, kind, knows_only_puzzles=self.knows_only_puzzles)
 
 
 def choose_model(name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
-    """Find a model by shipped name, checkpoint folder or `scripted:FILE`; nothing is loaded.
+    """Find a model by shipped name, checkpoint folder or `SCHEME:PLACE`; nothing is loaded.
 
-    The numerical format decides samples, so it is part of what a resumed solve opens again.
+    The numerical format of a checkpoint decides samples, so it is part of what a resumed solve
+    opens again.
     """
-    if name.startswith(SCRIPTED):
-        return ModelChoice(Spec("scripted", {"file": name.removeprefix(SCRIPTED)}))
+    if (scheme := scheme_in(name)) is not None:
+        return ModelChoice(spec_of(scheme, name.removeprefix(f"{scheme}:"), {}))
     checkpoint = find_checkpoint(name)
     spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
     return ModelChoice(spec, checkpoint)
@@ -74,8 +75,8 @@ def chosen_by(spec: Spec) -> ModelChoice:
     """The model a journalled solve was started with."""
     if spec.name.startswith(OWN):
         raise missing_own("model", spec.name)
-    if spec.name == "scripted":
-        return choose_model(f"{SCRIPTED}{spec.options['file']}")
+    if spec.name != LOCAL:
+        return ModelChoice(spec)
     return choose_model(str(spec.options["checkpoint"]), dtype=Dtype(spec.options["dtype"]))
 
 
@@ -97,13 +98,15 @@ async def open_model(
         max_rows: Attempts that grow at once; more wait.
 
     Raises:
-        UnknownNameError: for a name that is no model's.
+        UnknownNameError: for a name that is no model's, here or on its server.
+        BadInputError: for a server that cannot be reached or refuses the key.
         CheckpointError: for model files that are missing, cut short or of another architecture.
         MissingExtraError: where torch is not installed.
     """
     choice = choose_model(model, dtype=dtype) if isinstance(model, str) else model
     if choice.checkpoint is None:
-        yield OpenModel(read_script(str(choice.spec.options["file"])), choice.spec)
+        async with open_served(choice.spec) as policy:
+            yield OpenModel(policy, choice.spec)
         return
     with needs_extra("local", f"model `{choice.checkpoint.name}`"):
         from mull.policies.local import open_local_policy
@@ -116,19 +119,27 @@ async def open_model(
         yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
 
 
-def problem_for(text: str, *, knows_only_puzzles: bool) -> Problem:
+def problem_for(
+    text: str, kind: AnswerKind | None = None, *, knows_only_puzzles: bool = False
+) -> Problem:
     """The problem a text states to a model.
 
     A model that knows only the built-in families is asked in the wording it was trained on, and
     `ProblemNotUnderstoodError` refuses what is none of them. Any other model gets the text as it
     stands; where the text is a problem of a built-in family, its answers can be checked all the
-    same.
+    same, unless the caller says what `kind` of answer is wanted.
     """
-    if knows_only_puzzles:
-        return to_problem(recognise(text))
-    puzzle = puzzle_of(Problem.of(text))
-    if puzzle is not None:
-        return Problem.of(text, puzzle.answer_kind, {"family": puzzle.name})
     if not text.strip():
         raise ProblemNotUnderstoodError("the problem is empty")
-    return Problem.of(text)
+    if knows_only_puzzles:
+        problem = to_problem(recognise(text))
+        if kind not in {None, problem.answer_kind}:
+            raise BadInputError(
+                f"the answer to this problem is `{problem.answer_kind}`, not `{kind}`",
+                hint="leave the kind of answer out: this model knows only the built-in families",
+            )
+        return problem
+    puzzle = puzzle_of(Problem.of(text)) if kind is None else None
+    if puzzle is not None:
+        return Problem.of(text, puzzle.answer_kind, {"family": puzzle.name})
+    return Problem.of(text, kind or AnswerKind.TEXT)

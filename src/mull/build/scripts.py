@@ -9,16 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from mull.core.codec import DecodeError, decode
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.expansion import Call
 from mull.policies.scripted import Reply, Script, ScriptedPolicy, by_sample
-
-SCRIPTED: Final = "scripted:"
-"""Prefix of a model name that stands for a file of scripted replies."""
 
 
 @dataclass(frozen=True, slots=True)

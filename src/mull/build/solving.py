@@ -17,9 +17,9 @@ from mull.build.models import (
 )
 from mull.build.plan import SearchChoice, plan_again, plan_search
 from mull.build.strategies import AUTO, SearchSettings
-from mull.core.errors import BudgetError
+from mull.core.errors import BadInputError, BudgetError, UnknownNameError
 from mull.core.expansion import Thinking
-from mull.core.problem import Problem
+from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.solution import Solution
 from mull.core.state import replay
@@ -32,7 +32,8 @@ from mull.solver.solver import solution_of
 async def solve_async(
     problem: str | Problem,
     *,
-    model: str | OpenModel | Policy = DEFAULT_MODEL,
+    model: str | ModelChoice | OpenModel | Policy = DEFAULT_MODEL,
+    answer: str | AnswerKind | None = None,
     strategy: str | Strategy = "best_of_n",
     n: int | None = None,
     width: int | None = None,
@@ -52,8 +53,11 @@ async def solve_async(
     Args:
         problem: Free text, or a `Problem`. A shipped model knows the built-in puzzle families
             alone; `ProblemNotUnderstoodError` refuses what is none of them.
-        model: A shipped model's name, a checkpoint folder, `scripted:FILE`, what `open_model`
-            gave (load once, solve often), or a policy of your own.
+        model: A shipped model's name, a checkpoint folder, a served model as
+            `openai:http://HOST:PORT/v1#NAME` (its key comes from the environment), what
+            `open_model` gave (load once, solve often), or a policy of your own.
+        answer: What kind of answer free text asks for: `text`, `integer`, `maths`. None finds out
+            whether the text is a built-in puzzle.
         strategy: A strategy's name, or a strategy of your own.
         n: Answers to draw. With the next four: None is the strategy's own default.
         width: Answers drawn at once by `early_stop`.
@@ -75,7 +79,7 @@ async def solve_async(
     """
     budget = _budget("budget", budget_tokens, budget_seconds)
     source = _source(model)
-    asked = problem if isinstance(problem, Problem) else source.problem(problem)
+    asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
     plan = plan_search(asked, SearchChoice(strategy, settings, verifier))
     async with open_journal(journal) as kept, _opened(source) as opened:
@@ -130,6 +134,20 @@ async def resume_async(
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 
 
+def _asked(
+    problem: str | Problem, source: ModelChoice | OpenModel, answer: str | AnswerKind | None
+) -> Problem:
+    try:
+        kind = None if answer is None else AnswerKind(answer)
+    except ValueError:
+        raise UnknownNameError("kind of answer", str(answer), AnswerKind) from None
+    if isinstance(problem, str):
+        return source.problem(problem, kind)
+    if kind not in {None, problem.answer_kind}:
+        raise BadInputError(f"the problem's answer is `{problem.answer_kind}`, not `{kind}`")
+    return problem
+
+
 def _budget(prefix: str, tokens: int | None, seconds: float | None) -> Budget:
     """The two limits as a budget; an error names them as the caller does."""
     for name, value in ((f"{prefix}_tokens", tokens), (f"{prefix}_seconds", seconds)):
@@ -154,11 +172,11 @@ def _check_raises(budget: Budget, tokens: int | None, seconds: float | None) -> 
             )
 
 
-def _source(model: str | OpenModel | Policy) -> ModelChoice | OpenModel:
+def _source(model: str | ModelChoice | OpenModel | Policy) -> ModelChoice | OpenModel:
     """What is cheap to find out about a model: nothing is loaded."""
     if isinstance(model, str):
         return choose_model(model)
-    return model if isinstance(model, OpenModel) else OpenModel.own(model)
+    return model if isinstance(model, ModelChoice | OpenModel) else OpenModel.own(model)
 
 
 @asynccontextmanager

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from mull.core.answers import AnswerKey, AnswerKeys
+from mull.build.answers import answer_keys
+from mull.core.answers import AnswerKey
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind
 from mull.core.protocols import Strategy, Verifier
 from mull.core.score import Source
 from mull.core.spec import Option, Spec
-from mull.puzzles import ANSWER_RULES
 from mull.search import strategy_of, strategy_options
 from mull.verifiers import VERIFIERS, verifier_named
 
@@ -86,11 +86,6 @@ def strategy_spec(
     spec = Spec(name, options)
     strategy_of(spec, answer_keys())
     return spec
-
-
-def answer_keys() -> AnswerKey:
-    """When two answers are the same: the rules of the built-in families, else as text."""
-    return AnswerKeys(ANSWER_RULES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
-exporting = typer.Typer(help="Write what mull keeps for others to read.", no_args_is_help=True)
+exporting = typer.Typer(help="Write models and samples in files for others.", no_args_is_help=True)
 
 app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
 app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
@@ -34,6 +34,7 @@ app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(exporting, name="export")
 exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
+exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
 app.add_typer(training, name="train")
 training.command(epilog=train.EXAMPLES)(train.policy)
 

@@ -64,8 +64,8 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help=f"A shipped model ({', '.join(sorted(MODELS))}) or a checkpoint folder; again for "
-        "more than one.",
+        help=f"A shipped model ({', '.join(sorted(MODELS))}), a checkpoint folder or a served "
+        "model (as `mull solve` takes it); again for more than one.",
         rich_help_panel=_WHAT,
     ),
 ]

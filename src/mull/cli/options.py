@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mull.build import DEFAULT_MODEL, MODELS
+from mull.build import DEFAULT_MODEL, MODELS, schemes
 from mull.cli.places import default_journal
 from mull.search import STRATEGIES
 
@@ -18,8 +18,18 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help=f"A shipped model ({', '.join(sorted(MODELS))}) or a checkpoint folder.",
+        help=f"A shipped model ({', '.join(sorted(MODELS))}), a checkpoint folder, or a served "
+        f"model: {', '.join(each.example for each in schemes().values())}.",
         rich_help_panel=_SEARCH,
+    ),
+]
+AnswerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--answer",
+        help="What the problem asks for: text, integer or maths (a built-in puzzle if it is one).",
+        rich_help_panel=_SEARCH,
+        show_default=False,
     ),
 ]
 StrategyOption = Annotated[
@@ -105,6 +115,7 @@ JournalOption = Annotated[
 
 __all__ = [
     "DEFAULT_MODEL",
+    "AnswerOption",
     "CountOption",
     "JournalOption",
     "JsonOption",

@@ -1,4 +1,4 @@
-"""Where things lie on this machine: the only reads of the environment."""
+"""Where things lie on this machine, as the environment says."""
 
 import os
 from pathlib import Path

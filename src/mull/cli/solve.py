@@ -14,6 +14,7 @@ import typer
 from mull.build import DEFAULT_MODEL, open_journal, resume_async, solve_async
 from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
+    AnswerOption,
     CountOption,
     JournalOption,
     JsonOption,
@@ -49,6 +50,8 @@ mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."
 mull solve "Make 24 from 4 4 10 10" --strategy early_stop --n 256 --budget-tokens 20000
 
 mull solve "Multiply 847 by 293." --strategy self_consistency --n 8 --json
+
+mull solve "What is 2/3 of 3/4?" --answer maths --model openai:http://127.0.0.1:8000/v1#NAME
 
 Exit codes: 0 answered, 1 no answer, 2 bad input, 3 failure, 130 interrupted."""
 
@@ -138,6 +141,7 @@ def solve(
     problem: ProblemArgument,
     *,
     model: ModelOption = DEFAULT_MODEL,
+    answer: AnswerOption = None,
     strategy: StrategyOption = "best_of_n",
     n: CountOption = None,
     width: WidthOption = None,
@@ -159,6 +163,7 @@ def solve(
         return await solve_async(
             problem,
             model=model,
+            answer=answer,
             strategy=strategy,
             n=n,
             width=width,

@@ -23,6 +23,8 @@ class AnswerKind(StrEnum):
     COUNTDOWN = "countdown"
     """An expression over the statement's numbers, or a derivation of one."""
     INTEGER = "integer"
+    MATHS = "maths"
+    """A number, formula or list of them, as a solution in prose states it."""
     TEXT = "text"
 
 

@@ -8,10 +8,10 @@ head apart, GGML interleaves them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy
 import torch
@@ -25,6 +25,9 @@ from mull.models.transformer import Decoder
 
 FORMATS: Final = ("f32", "f16")
 """Number formats of the matrices; vectors always stay fp32."""
+ARCHITECTURE: Final = "LlamaForCausalLM"
+_GPT2_SPLIT: Final = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+"""How GPT-2 cuts text before it merges bytes, as `tokenizer.json` says it."""
 
 _BLOCK_NAMES: Final = (
     ("attn_norm", "input_layernorm"),
@@ -43,13 +46,14 @@ def export_gguf(folder: Path, path: Path, *, number_format: str = "f32") -> None
     """Write the checkpoint in `folder` to the GGUF file `path`, replacing what is there.
 
     `number_format` is one of `FORMATS`; `f32` loses nothing. Raises `CheckpointError` for a folder
-    that is no whole Llama checkpoint, a tokenizer that is no byte-level BPE, an unknown format, or
-    a path that cannot be written.
+    that is no whole Llama checkpoint or has another head (a reward model), a tokenizer that does
+    not split text as GPT-2's, an unknown format, or a path that cannot be written.
     """
     if number_format not in FORMATS:
         raise CheckpointError(
             f"number format `{number_format}` is unknown", hint=f"use one of {', '.join(FORMATS)}"
         )
+    _check_architecture(folder)
     model, _ = load_checkpoint(folder)
     writer = GGUFWriter(None, "llama")
     _add_shape(writer, model.config, folder.name)
@@ -61,6 +65,16 @@ def export_gguf(folder: Path, path: Path, *, number_format: str = "f32") -> None
             name, cast("numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.generic]]", values)
         )
     _write(writer, path)
+
+
+def _check_architecture(folder: Path) -> None:
+    """Only what continues text is exported: no server would ask a reward head."""
+    ModelConfig.load(folder)
+    named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures")
+    if named not in (None, [ARCHITECTURE]):
+        raise CheckpointError(
+            f"`{folder}` is a `{', '.join(named)}`; only `{ARCHITECTURE}` can be exported to GGUF"
+        )
 
 
 def _write(writer: GGUFWriter, path: Path) -> None:
@@ -129,6 +143,7 @@ class _Vocabulary:
                 json.loads((folder / name).read_text(encoding="utf-8"))
                 for name in ("tokenizer.json", "tokenizer_config.json", "config.json")
             )
+            _check_splitting(folder, tokenizer)
             added = {int(each["id"]): str(each["content"]) for each in tokenizer["added_tokens"]}
             tokens = {
                 int(index): str(token) for token, index in tokenizer["model"]["vocab"].items()
@@ -144,6 +159,18 @@ class _Vocabulary:
             raise CheckpointError(
                 f"`{folder}` has no byte-level BPE tokenizer with a chat template: {error!r}"
             ) from error
+
+
+def _check_splitting(folder: Path, tokenizer: Mapping[str, Any]) -> None:
+    """Another way to cut text would decode, but never to the tokens the model was trained on."""
+    split: Mapping[str, Any] = tokenizer["pre_tokenizer"] or {}
+    is_gpt2 = all(split.get(name) == value for name, value in _GPT2_SPLIT.items())
+    if tokenizer["normalizer"] or not is_gpt2:
+        raise CheckpointError(
+            f"the tokenizer of `{folder}` cuts or changes text in a way of its own; GGUF export "
+            "knows byte-level BPE that cuts it as GPT-2 does",
+            hint="llama.cpp's own `convert_hf_to_gguf.py` knows many others",
+        )
 
 
 def _tensors(model: Decoder) -> Iterator[tuple[str, Tensor]]:

@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self, TypeVar
 
 from mull.core.clock import Clock, SystemClock
 from mull.core.errors import BadInputError, UnknownNameError
@@ -46,6 +47,38 @@ class OpenAISettings:
     retries: Retries = field(default_factory=Retries)
     max_in_flight: int = 64
     """Requests at once; more wait their turn."""
+    key_variable: str = ""
+    """Where the key comes from: what a refusal names."""
+
+    def __post_init__(self) -> None:
+        if self.dialect is not None:
+            dialect_named(self.dialect)
+        for name, value in (
+            ("max_in_flight", self.max_in_flight),
+            ("timeouts.silent", self.timeouts.silent),
+            ("retries.attempts", self.retries.attempts),
+        ):
+            if not value > 0:
+                raise BadInputError(f"`{name}` is {value}; it must be above zero")
+
+    @classmethod
+    def named(cls, dialect: str | None, wire: str | None, siblings: str | None) -> Self:
+        """Settings by their names; `UnknownNameError` for a name that is none."""
+        return cls(
+            dialect,
+            None if wire is None else _member(WireKind, "wire", wire),
+            None if siblings is None else _member(Siblings, "way to ask for siblings", siblings),
+        )
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def _member(kind: type[E], what: str, name: str) -> E:
+    try:
+        return kind(name)
+    except ValueError:
+        raise UnknownNameError(what, name, kind) from None
 
 
 @asynccontextmanager
@@ -64,7 +97,7 @@ async def open_openai_policy(
     notices = Notices()
     async with open_client(address, key, timeouts=settings.timeouts) as client:
         dialect, version = await _recognise(client, settings.dialect)
-        model = await _served_model(client, notices)
+        model = await _served_model(client, notices, settings.key_variable)
     dialect = replace(dialect, siblings=settings.siblings or dialect.siblings)
     kind = settings.wire or dialect.wire
     async with open_client(
@@ -112,14 +145,14 @@ async def _recognise(client: Client, named: str | None) -> tuple[Dialect, str]:
     return known or OTHER, ""
 
 
-async def _served_model(client: Client, notices: Notices) -> str:
+async def _served_model(client: Client, notices: Notices, variable: str) -> str:
     """The model that was asked for, or the only one that is served."""
     wanted = client.address.model
     try:
         found = await client.get("/v1/models")
     except CallError as error:
         if wanted is None or error.status not in {403, 404, 405, 501} or not _is_api(error):
-            raise _unreachable(client, error) from error
+            raise _unreachable(client, error, variable) from error
         notices.add(f"`{client.address.url}` lists no models; `{wanted}` is taken on trust")
         return wanted
     served = [model for each in items_of(found.get("data")) for model in _names(fields_of(each))]
@@ -145,13 +178,15 @@ def _is_api(error: CallError) -> bool:
     return "<html" not in error.message.lower()
 
 
-def _unreachable(client: Client, error: CallError) -> BadInputError:
+def _unreachable(client: Client, error: CallError, variable: str) -> BadInputError:
     address, key = client.address, client.key
     if error.status in {401, 403}:
         whose = f"the key from `{key.source}`" if key else "a request without a key"
         return BadInputError(
             f"`{address.url}` refuses {whose} ({error.status})",
-            hint="set the environment variable that holds this server's key",
+            hint=f"put the server's key into the environment variable `{variable}`"
+            if variable
+            else "pass the server's key",
         )
     if error.status is None and "not a JSON object" not in error.message:
         return BadInputError(

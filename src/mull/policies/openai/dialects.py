@@ -60,6 +60,8 @@ class Dialect:
     """The better of its two, unless the caller chooses."""
     hosts: tuple[str, ...] = ()
     """Endings of the host names that speak it."""
+    key_variable: str = ""
+    """Environment variable that holds the key to those hosts."""
     rendering: Rendering = Rendering.JOINED
     token_ids: bool = False
     """Prompts and completions as token ids, on the completions wire."""
@@ -141,6 +143,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             Dialect(
                 "openai",
                 hosts=("api.openai.com",),
+                key_variable="OPENAI_API_KEY",
                 siblings=Siblings.FIELD,
                 max_siblings=128,
                 length_field="max_completion_tokens",
@@ -150,6 +153,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             Dialect(
                 "deepseek",
                 hosts=("api.deepseek.com",),
+                key_variable="DEEPSEEK_API_KEY",
                 seeds=False,
                 bound=Bound.HARD,
                 thinking_off=MappingProxyType({"thinking": {"type": "disabled"}}),
@@ -157,6 +161,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
             Dialect(
                 "qwen",
                 hosts=("aliyuncs.com",),
+                key_variable="DASHSCOPE_API_KEY",
                 # Its `max_tokens` bounds the answer, not the reasoning before it.
                 thinking_off=MappingProxyType({"enable_thinking": False}),
             ),

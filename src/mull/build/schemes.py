@@ -1,0 +1,183 @@
+"""Models that are named `SCHEME:PLACE`: what each scheme takes, and how it is opened.
+
+A new kind of model is one class and one line in `SCHEMES`, or an entry point of the group
+`mull.policies`. What it is made of is plain data and travels in the journal, so that a resumed
+solve opens the same model. A secret is never among it, only the name of the environment variable
+that holds it.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast
+
+from mull.build.recordings import read_recording
+from mull.build.scripts import read_script
+from mull.core.codec import DecodeError, decode, encode
+from mull.core.errors import BadInputError, UnknownNameError
+from mull.core.protocols import Policy
+from mull.core.spec import Option, Spec
+from mull.policies.replay import ReplayPolicy
+
+if TYPE_CHECKING:
+    from mull.policies.openai import OpenAISettings
+
+GROUP: Final = "mull.policies"
+"""Entry points whose names are schemes and whose objects are classes like those here."""
+
+
+class Served(Protocol):
+    """One model of a scheme. A frozen dataclass of plain values, of which `place` comes first.
+
+    Making one checks it (`BadInputError`) without opening anything or reading a key.
+    """
+
+    example: ClassVar[str]
+    """How such a model is named."""
+
+    @property
+    def place(self) -> str:
+        """What stands after the scheme."""
+        ...
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """The policy, for as long as the block lasts."""
+        ...
+
+
+def _settle(model: "Scripted | Replay") -> None:
+    """Name the file so that it is found from any folder: a solve may be resumed elsewhere."""
+    object.__setattr__(model, "place", str(Path(model.place).expanduser().absolute()))
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """Replies from a file; see `scripts`."""
+
+    example: ClassVar[str] = "scripted:FILE"
+    place: str
+
+    def __post_init__(self) -> None:
+        _settle(self)
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """The policy that says what the file says."""
+        return nullcontext(read_script(self.place))
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Recorded samples from a file; see `recordings`."""
+
+    example: ClassVar[str] = "replay:FILE"
+    place: str
+
+    def __post_init__(self) -> None:
+        _settle(self)
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """The policy that repeats what was recorded."""
+        return nullcontext(ReplayPolicy(read_recording(Path(self.place))))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAI:
+    """A model behind an OpenAI-compatible server. None: as suits what is found there."""
+
+    example: ClassVar[str] = "openai:http://HOST:PORT/v1#MODEL"
+    place: str
+    key: str | None = None
+    """Environment variable that holds the key; None: the provider's own, or `MULL_API_KEY`."""
+    dialect: str | None = None
+    wire: str | None = None
+    siblings: str | None = None
+    in_flight: int = 64
+    """Requests at once; more wait their turn."""
+    silent_seconds: float = 120.0
+    """Without a single byte, after which the server counts as gone."""
+    attempts: int = 5
+    """Requests in all for one sample."""
+
+    def __post_init__(self) -> None:
+        self._settings()
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """Connect with the key that the environment holds now."""
+        from mull.policies.openai import Address, ApiKey, open_openai_policy
+
+        settings = self._settings()
+        key = ApiKey.from_environment(settings.key_variable, os.environ)
+        return open_openai_policy(Address.parse(self.place), key, settings=settings)
+
+    def _settings(self) -> "OpenAISettings":
+        from mull.policies.openai import Address, OpenAISettings
+
+        variable = self.key or Address.parse(self.place).key_variable
+        named = OpenAISettings.named(self.dialect, self.wire, self.siblings)
+        return replace(
+            named,
+            key_variable=variable,
+            max_in_flight=self.in_flight,
+            timeouts=replace(named.timeouts, silent=self.silent_seconds),
+            retries=replace(named.retries, attempts=self.attempts),
+        )
+
+
+SCHEMES: Final[Mapping[str, type[Served]]] = MappingProxyType(
+    {
+        "openai": OpenAI,
+        "replay": Replay,
+        "scripted": Scripted,
+    }
+)
+"""Every built-in scheme by its name."""
+
+
+@cache
+def schemes() -> Mapping[str, type[Served]]:
+    """The built-in schemes and those that other packages bring."""
+    found = {each.name: cast("type[Served]", each.load()) for each in entry_points(group=GROUP)}
+    return MappingProxyType({**found, **SCHEMES})
+
+
+def scheme_in(model: str) -> str | None:
+    """The scheme a model's name starts with; None where it has none.
+
+    `UnknownNameError` for what looks like one and is none.
+    """
+    scheme, colon, place = model.partition(":")
+    if not colon or not scheme.isidentifier():
+        return None
+    if scheme not in schemes():
+        raise UnknownNameError(f"model `{model}`: no scheme", scheme, schemes())
+    if not place:
+        raise BadInputError(
+            f"model `{model}` names no place", hint=f"write `{schemes()[scheme].example}`"
+        )
+    return scheme
+
+
+def spec_of(scheme: str, place: str, options: Mapping[str, Option]) -> Spec:
+    """How such a model is opened, checked; `BadInputError` for what can never work."""
+    return Spec(
+        scheme, cast("Mapping[str, Option]", encode(_served(scheme, {"place": place, **options})))
+    )
+
+
+def open_served(spec: Spec) -> AbstractAsyncContextManager[Policy]:
+    """The policy that a spec of `spec_of` describes."""
+    return _served(spec.name, spec.options).open()
+
+
+def _served(scheme: str, options: Mapping[str, Option]) -> Served:
+    if scheme not in schemes():
+        raise UnknownNameError("scheme of models", scheme, schemes())
+    try:
+        return decode(schemes()[scheme], options)
+    except DecodeError as error:
+        raise BadInputError(f"a model of scheme `{scheme}`: {error}") from error
