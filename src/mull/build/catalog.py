@@ -10,7 +10,6 @@ from typing import Final, cast
 
 from mull.core.errors import CheckpointError, UnknownNameError
 from mull.models.config import ModelConfig
-from mull.puzzles import FAMILIES
 
 MODELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -19,6 +18,9 @@ MODELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Shipped models by name, and what each is for."""
+
+TRAINED: Final = ("countdown", "multiply", "chain", "letters")
+"""The problem families that shipped models were trained on; they know no other."""
 
 _OWN_MARKS: Final = frozenset({"<|probe|>", "<|judge|>", "<|join|>", "<|reserved_0|>"})
 """Special tokens that only the shipped family's tokenizer has."""
@@ -126,7 +128,7 @@ def describe(checkpoint: Checkpoint) -> ModelCard:
         sum(each.stat().st_size for each in checkpoint.folder.iterdir() if each.is_file()),
         config.max_positions,
         _stored_dtype(checkpoint.folder),
-        tuple(FAMILIES) if checkpoint.knows_only_puzzles else (),
+        TRAINED if checkpoint.knows_only_puzzles else (),
     )
 
 
@@ -145,5 +147,5 @@ def shipped_models() -> tuple[ModelCard, ...]:
 def _shipped_card(name: str) -> ModelCard:
     folder = shipped_folder(name)
     if not folder.is_dir():
-        return ModelCard(name, folder, MODELS[name], families=tuple(FAMILIES))
+        return ModelCard(name, folder, MODELS[name], families=TRAINED)
     return describe(Checkpoint(name, folder, knows_only_puzzles=True))

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from mull.build.catalog import Checkpoint, find_checkpoint
+from mull.build.catalog import TRAINED, Checkpoint, find_checkpoint
 from mull.build.extras import needs_extra
 from mull.build.schemes import open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
@@ -132,7 +132,7 @@ def problem_for(
     if not text.strip():
         raise ProblemNotUnderstoodError("the problem is empty")
     if knows_only_puzzles:
-        problem = to_problem(recognise(text))
+        problem = to_problem(recognise(text, TRAINED))
         if kind not in {None, problem.answer_kind}:
             raise BadInputError(
                 f"the answer to this problem is `{problem.answer_kind}`, not `{kind}`",

@@ -20,7 +20,9 @@ AUTO: Final = "auto"
 """The verifier's name that means: the exact checker of the problem's kind, or none."""
 NONE: Final = "none"
 
-CHECKERS: Final[Mapping[AnswerKind, str]] = MappingProxyType({AnswerKind.COUNTDOWN: "countdown"})
+CHECKERS: Final[Mapping[AnswerKind, str]] = MappingProxyType(
+    {AnswerKind.COUNTDOWN: "countdown", AnswerKind.PUZZLE: "puzzle"}
+)
 """The exact checker of each answer kind that has one."""
 
 OWN: Final = "own:"

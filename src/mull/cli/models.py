@@ -37,8 +37,8 @@ def models(folder: FolderArgument = None, *, as_json: JsonOption = False) -> Non
     if any(card.families for card in cards):
         show()
         show("They solve, in words of your own, with reasoning or (--direct) without:")
-        for name, family in FAMILIES.items():
-            show(f"  {name:<10} {family.example}")
+        for name in dict.fromkeys(name for card in cards for name in card.families):
+            show(f"  {name:<10} {FAMILIES[name].example}")
 
 
 def _show_card(card: ModelCard) -> None:

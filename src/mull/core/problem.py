@@ -22,9 +22,13 @@ class AnswerKind(StrEnum):
 
     COUNTDOWN = "countdown"
     """An expression over the statement's numbers, or a derivation of one."""
+    PUZZLE = "puzzle"
+    """An answer of another built-in family, ruled on by that family's rules."""
     INTEGER = "integer"
     MATHS = "maths"
     """A number, formula or list of them, as a solution in prose states it."""
+    CODE = "code"
+    """A Python program."""
     TEXT = "text"
 
 

@@ -4,8 +4,10 @@ Nothing here generates problems, searches for answers or holds a reference.
 """
 
 from mull.puzzles.chain import Chain
+from mull.puzzles.constraint import Constraint
 from mull.puzzles.countdown import Countdown
 from mull.puzzles.derivation import DerivationError, derivation_expression
+from mull.puzzles.entailment import Entailment
 from mull.puzzles.families import (
     ANSWER_RULES,
     FAMILIES,
@@ -15,17 +17,23 @@ from mull.puzzles.families import (
     to_problem,
 )
 from mull.puzzles.letters import Letters
+from mull.puzzles.logic import Logic
 from mull.puzzles.multiply import Multiply
+from mull.puzzles.plan import Plan
 from mull.puzzles.puzzle import Puzzle, Ruling
 
 __all__ = [
     "ANSWER_RULES",
     "FAMILIES",
     "Chain",
+    "Constraint",
     "Countdown",
     "DerivationError",
+    "Entailment",
     "Letters",
+    "Logic",
     "Multiply",
+    "Plan",
     "Puzzle",
     "Ruling",
     "derivation_expression",

@@ -1,6 +1,6 @@
 """The families that mull knows, and the way from free text to one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -8,9 +8,13 @@ from mull.core.answers import AnswerKey
 from mull.core.errors import ProblemNotUnderstoodError, UnknownNameError
 from mull.core.problem import AnswerKind, Problem
 from mull.puzzles.chain import Chain
+from mull.puzzles.constraint import Constraint
 from mull.puzzles.countdown import Countdown
+from mull.puzzles.entailment import Entailment
 from mull.puzzles.letters import Letters
+from mull.puzzles.logic import Logic
 from mull.puzzles.multiply import Multiply
+from mull.puzzles.plan import Plan
 from mull.puzzles.puzzle import Puzzle
 from mull.puzzles.reading import MAX_STATEMENT_CHARS, integer_key, shown, wording_key
 
@@ -20,6 +24,10 @@ FAMILIES: Final[Mapping[str, type[Puzzle]]] = MappingProxyType(
         "multiply": Multiply,
         "chain": Chain,
         "letters": Letters,
+        "logic": Logic,
+        "entailment": Entailment,
+        "constraint": Constraint,
+        "plan": Plan,
     }
 )
 
@@ -36,7 +44,11 @@ def number_key(problem: Problem, text: str) -> str | None:  # noqa: ARG001  (the
 
 
 ANSWER_RULES: Final[Mapping[AnswerKind, AnswerKey]] = MappingProxyType(
-    {AnswerKind.COUNTDOWN: puzzle_key, AnswerKind.INTEGER: number_key}
+    {
+        AnswerKind.COUNTDOWN: puzzle_key,
+        AnswerKind.PUZZLE: puzzle_key,
+        AnswerKind.INTEGER: number_key,
+    }
 )
 """What to build `AnswerKeys` from."""
 
@@ -49,29 +61,30 @@ def family_named(name: str) -> type[Puzzle]:
         raise UnknownNameError("puzzle family", name, FAMILIES) from None
 
 
-def recognise(text: str) -> Puzzle:
-    """Read a problem in free words.
+def recognise(text: str, families: Collection[str] = FAMILIES) -> Puzzle:
+    """Read a problem in free words, as one of these families.
 
     Raises ProblemNotUnderstoodError, which names what is out of bounds or, where nothing fits, the
     kinds of problem that are known, with an example of each.
     """
+    known = [family_named(name) for name in families]
     if len(text) > MAX_STATEMENT_CHARS:
         raise ProblemNotUnderstoodError(
             f"the problem has {len(text)} characters, more than {MAX_STATEMENT_CHARS}",
-            hint=_known_kinds(),
+            hint=_known_kinds(known),
         )
-    for family in FAMILIES.values():
+    for family in known:
         puzzle = family.parse(text)
         if puzzle is not None:
             return puzzle
     raise ProblemNotUnderstoodError(
         f"`{shown(text)}` is none of the problems that the built-in families know",
-        hint=_known_kinds(),
+        hint=_known_kinds(known),
     )
 
 
-def _known_kinds() -> str:
-    kinds = "; ".join(f"{name}: `{family.example}`" for name, family in FAMILIES.items())
+def _known_kinds(families: Iterable[type[Puzzle]]) -> str:
+    kinds = "; ".join(f"{family.name}: `{family.example}`" for family in families)
     return (
         f"known kinds: {kinds}. Other problems need a model of your own: pass a policy that "
         "knows them, and a verifier where answers can be checked"

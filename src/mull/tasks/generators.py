@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.seeds import derive_seed
-from mull.tasks import chain, countdown, letters, multiply
+from mull.tasks import chain, constraint, countdown, entailment, letters, logic, multiply, plan
 from mull.tasks.example import Example, Form
 from mull.tasks.split import Split
 
@@ -39,6 +39,22 @@ TASKS: Final[Mapping[str, Task]] = MappingProxyType(
         "letters": Task(
             "letters", letters.LEVELS, letters.draw, letters.sample_text, letters.write
         ),
+        "logic": Task("logic", logic.LEVELS, logic.draw, logic.sample_text, logic.write),
+        "entailment": Task(
+            "entailment",
+            entailment.LEVELS,
+            entailment.draw,
+            entailment.sample_text,
+            entailment.write,
+        ),
+        "constraint": Task(
+            "constraint",
+            constraint.LEVELS,
+            constraint.draw,
+            constraint.sample_text,
+            constraint.write,
+        ),
+        "plan": Task("plan", plan.LEVELS, plan.draw, plan.sample_text, plan.write),
     }
 )
 

@@ -7,10 +7,12 @@ from typing import Final
 from mull.core.errors import UnknownNameError
 from mull.core.protocols import Verifier
 from mull.verifiers.countdown import CountdownChecker
+from mull.verifiers.puzzle import PuzzleChecker
 
 VERIFIERS: Final[Mapping[str, Callable[[], Verifier]]] = MappingProxyType(
     {
         "countdown": CountdownChecker,
+        "puzzle": PuzzleChecker,
     }
 )
 
@@ -23,4 +25,4 @@ def verifier_named(name: str) -> Callable[[], Verifier]:
         raise UnknownNameError("verifier", name, VERIFIERS) from None
 
 
-__all__ = ["VERIFIERS", "CountdownChecker", "verifier_named"]
+__all__ = ["VERIFIERS", "CountdownChecker", "PuzzleChecker", "verifier_named"]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mull.core.score import Score, Source, Verdict
-from mull.core.steps import StepKind, Trajectory
+from mull.core.score import Score, Source
+from mull.core.steps import Trajectory
 from mull.core.usage import Usage
-from mull.puzzles import Countdown, Ruling, puzzle_of
-from mull.puzzles.reading import step_lines
+from mull.puzzles import Countdown, puzzle_of
+from mull.verifiers.puzzle import score_by_rules
 
 VERSION: Final = "1"
 
@@ -39,24 +39,4 @@ class CountdownChecker:
         puzzle = puzzle_of(trajectory.problem)
         if not isinstance(puzzle, Countdown):
             return Score.unknown(self.source, "the problem is no countdown")
-        answer = "".join(step.text for step in trajectory.steps if step.kind is StepKind.ANSWER)
-        if trajectory.is_finished:
-            return self._decided(puzzle.check_answer(answer))
-        ruling = _rule_on_whole_lines(puzzle, answer)
-        if not ruling.accepted:
-            return self._decided(ruling)
-        return Score.unknown(self.source, "the answer is not finished")
-
-    def _decided(self, ruling: Ruling) -> Score:
-        verdict = Verdict.ACCEPT if ruling.accepted else Verdict.REJECT
-        return Score(float(ruling.accepted), self.source, verdict, reason=ruling.reason)
-
-
-def _rule_on_whole_lines(puzzle: Countdown, answer: str) -> Ruling:
-    """Rule on the lines that have their newline; one in the making may still become legal."""
-    lines = step_lines(answer[: answer.rfind("\n") + 1])
-    for index, line in enumerate(lines):
-        ruling = puzzle.check_step(lines[:index], line)
-        if not ruling.accepted:
-            return ruling
-    return Ruling.accept("every line so far is legal")
+        return score_by_rules(puzzle, trajectory, self.source)
