@@ -12,6 +12,8 @@ from mull.build.catalog import (
     find_checkpoint,
     shipped_models,
 )
+from mull.build.config import FILE as CONFIG_FILE
+from mull.build.config import Config, Defaults, read_config
 from mull.build.extras import MissingExtraError, needs_extra
 from mull.build.journals import open_journal
 from mull.build.models import (
@@ -34,10 +36,13 @@ from mull.build.strategies import (
 )
 
 __all__ = [
+    "CONFIG_FILE",
     "DEFAULT_MODEL",
     "MODELS",
     "SCHEMES",
     "Checkpoint",
+    "Config",
+    "Defaults",
     "MissingExtraError",
     "ModelCard",
     "ModelChoice",
@@ -58,6 +63,7 @@ __all__ = [
     "plan_again",
     "plan_search",
     "problem_for",
+    "read_config",
     "read_recording",
     "readable_answer",
     "records_of",

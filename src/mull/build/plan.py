@@ -25,9 +25,10 @@ from mull.solver import Solver
 class SearchChoice:
     """How a problem is to be searched and checked, as the caller says it."""
 
-    strategy: str | Strategy = "best_of_n"
+    strategy: str | Spec | Strategy = "best_of_n"
+    """By name, by name with options, or the caller's own."""
     settings: SearchSettings = field(default_factory=SearchSettings)
-    """For a strategy by name; one of the caller's own has its settings."""
+    """For a strategy by name, before the options of a spec; one of the caller's own has its own."""
     verifier: str | Verifier | None = AUTO
     """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, or an
     object of the caller's own."""
@@ -63,12 +64,13 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
     verifier = _verifier(problem, choice.verifier)
     verifiers = () if verifier is None else (verifier,)
-    if not isinstance(choice.strategy, str):
+    if not isinstance(choice.strategy, str | Spec):
         spec = Spec(own_name(choice.strategy))
         return SearchPlan(spec, StrategyTable({spec.name: choice.strategy}), verifiers)
     is_asked_for = choice.verifier != AUTO
     source = None if verifier is None else verifier.source
-    spec = strategy_spec(choice.strategy, choice.settings, source, insists=is_asked_for)
+    base = choice.strategy if isinstance(choice.strategy, Spec) else Spec(choice.strategy)
+    spec = strategy_spec(base, choice.settings, source, insists=is_asked_for)
     return SearchPlan(spec, StrategyTable(), verifiers if "verifier" in spec.options else ())
 
 

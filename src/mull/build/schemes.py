@@ -7,9 +7,9 @@ that holds it.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,11 +22,14 @@ from mull.core.codec import DecodeError, decode, encode
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.protocols import Policy
 from mull.core.spec import Option, Spec
+from mull.policies.priced import PricedPolicy, Prices
 from mull.policies.replay import ReplayPolicy
 
 if TYPE_CHECKING:
     from mull.policies.openai import OpenAISettings
 
+PRICES: Final = "price_"
+"""Prefix of the options of a spec that hold the `Prices` of its model."""
 GROUP: Final = "mull.policies"
 """Entry points whose names are schemes and whose objects are classes like those here."""
 
@@ -162,16 +165,48 @@ def scheme_in(model: str) -> str | None:
     return scheme
 
 
+def settings_of(scheme: str) -> tuple[str, ...]:
+    """What can be set for models of the scheme."""
+    names = (each.name for each in fields(cast("type[Scripted]", schemes()[scheme])))
+    return tuple(name for name in names if name != "place")
+
+
 def spec_of(scheme: str, place: str, options: Mapping[str, Option]) -> Spec:
     """How such a model is opened, checked; `BadInputError` for what can never work."""
-    return Spec(
-        scheme, cast("Mapping[str, Option]", encode(_served(scheme, {"place": place, **options})))
-    )
+    own, prices = _parted({"place": place, **options})
+    _prices(prices)
+    encoded = cast("Mapping[str, Option]", encode(_served(scheme, own)))
+    kept = {f"{PRICES}{name}": price for name, price in prices.items() if price is not None}
+    return Spec(scheme, {**encoded, **kept})
 
 
 def open_served(spec: Spec) -> AbstractAsyncContextManager[Policy]:
     """The policy that a spec of `spec_of` describes."""
-    return _served(spec.name, spec.options).open()
+    own, prices = _parted(spec.options)
+    opening = _served(spec.name, own).open()
+    return _priced(opening, _prices(prices)) if prices else opening
+
+
+@asynccontextmanager
+async def _priced(
+    opening: AbstractAsyncContextManager[Policy], prices: Prices
+) -> AsyncGenerator[Policy, None]:
+    async with opening as policy:
+        yield PricedPolicy(policy, prices)
+
+
+def _parted(options: Mapping[str, Option]) -> tuple[dict[str, Option], dict[str, Option]]:
+    """What is the scheme's own, and the prices."""
+    own = {name: value for name, value in options.items() if not name.startswith(PRICES)}
+    prices = {name.removeprefix(PRICES): options[name] for name in options.keys() - own.keys()}
+    return own, prices
+
+
+def _prices(given: Mapping[str, Option]) -> Prices:
+    try:
+        return decode(Prices, given or {"input": 0.0, "output": 0.0})
+    except DecodeError as error:
+        raise BadInputError(f"the prices of a model: {error}") from error
 
 
 def _served(scheme: str, options: Mapping[str, Option]) -> Served:

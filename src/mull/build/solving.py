@@ -22,6 +22,7 @@ from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.solution import Solution
+from mull.core.spec import Spec
 from mull.core.state import replay
 from mull.core.usage import Budget
 from mull.solver import Observer
@@ -34,7 +35,7 @@ async def solve_async(
     *,
     model: str | ModelChoice | OpenModel | Policy = DEFAULT_MODEL,
     answer: str | AnswerKind | None = None,
-    strategy: str | Strategy = "best_of_n",
+    strategy: str | Spec | Strategy = "best_of_n",
     n: int | None = None,
     width: int | None = None,
     temperature: float | None = None,
@@ -58,8 +59,9 @@ async def solve_async(
             `open_model` gave (load once, solve often), or a policy of your own.
         answer: What kind of answer free text asks for: `text`, `integer`, `maths`. None finds out
             whether the text is a built-in puzzle.
-        strategy: A strategy's name, or a strategy of your own.
-        n: Answers to draw. With the next four: None is the strategy's own default.
+        strategy: A strategy's name, a `Spec` of it with options, or a strategy of your own.
+        n: Answers to draw. With the next four: None is what the `Spec` says, else the strategy's
+            own default.
         width: Answers drawn at once by `early_stop`.
         temperature: Of sampling, above 0.
         max_tokens: Tokens one answer may take, reasoning included.

@@ -60,14 +60,15 @@ class SearchSettings:
 
 
 def strategy_spec(
-    name: str, settings: SearchSettings, verifier: Source | None, *, insists: bool = False
+    base: Spec, settings: SearchSettings, verifier: Source | None, *, insists: bool = False
 ) -> Spec:
     """The spec of a named strategy, checked; `BadInputError` says what does not fit.
 
-    With `insists`, a verifier that the strategy has no use for is an error.
+    Settings win over the options of `base`. With `insists`, a verifier that the strategy has no use
+    for is an error.
     """
-    known = strategy_options(name)
-    options = settings.options()
+    name, known = base.name, strategy_options(base.name)
+    options = {**base.options, **settings.options()}
     if beyond := [option for option in options if option not in known]:
         offered = [option for option in known if option != "verifier"]
         raise BadInputError(

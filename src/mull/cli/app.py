@@ -4,12 +4,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from mull import __version__
+from mull.build import CONFIG_FILE, read_config
 from mull.cli import demo, evaluate, export, models, runs, solve, train
+from mull.cli.configuration import flags_of
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
 from mull.core.errors import MullError
@@ -50,13 +53,25 @@ def _show_version(*, wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     *,
-    version: Annotated[
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="A file of models and defaults.",
+            dir_okay=False,
+            show_default=f"{CONFIG_FILE}, if it is in this folder",
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001  (its callback does it all)
         bool,
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Options before the command."""
+    context.obj = found = read_config(config)
+    context.default_map = dict(flags_of(found.defaults))
 
 
 def run(arguments: Sequence[str]) -> int:

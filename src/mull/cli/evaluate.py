@@ -1,6 +1,7 @@
 """`mull eval`: how often a model is right, with how much compute."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from shlex import join
@@ -8,8 +9,9 @@ from typing import Annotated, Final, cast, get_args
 
 import typer
 
-from mull.build import DEFAULT_MODEL, MODELS, find_verifier
+from mull.build import DEFAULT_MODEL, MODELS, Config, OpenModel, find_verifier, open_model
 from mull.build.strategies import AUTO
+from mull.cli.configuration import config_of
 from mull.cli.curves import show_curves
 from mull.cli.draws import watching_draws
 from mull.cli.exits import ExitCode
@@ -21,7 +23,6 @@ from mull.core.expansion import Sampling
 from mull.engine import Dtype
 from mull.evaluation import Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
-from mull.evaluation.evaluate import open_here
 from mull.evaluation.runner import DEFAULT_ROWS
 from mull.puzzles import family_named
 from mull.search import STRATEGIES
@@ -159,6 +160,7 @@ FigureOption = Annotated[
 
 
 def evaluate(
+    context: typer.Context,
     task: TaskArgument,
     *,
     suite: SuiteOption = None,
@@ -202,7 +204,7 @@ def evaluate(
     )
     bench = Bench(
         () if checker is None else (checker,),
-        partial(open_here, device=device),
+        partial(_open, config_of(context), device),
         rows,
     )
     path = out or _default_directory(config)
@@ -210,6 +212,12 @@ def evaluate(
     if figure is not None:
         _write_figure(figure, report)
     _show(report, path, as_json=as_json)
+
+
+def _open(
+    config: Config, device: str, name: str, dtype: Dtype, rows: int
+) -> AbstractAsyncContextManager[OpenModel]:
+    return open_model(config.model(name, dtype=dtype), device=device, max_rows=rows)
 
 
 def _suite_or_level(

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from mull.build import DEFAULT_MODEL, open_journal, resume_async, solve_async
+from mull.cli.configuration import config_of
 from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
     AnswerOption,
@@ -138,6 +139,7 @@ class Session:
 
 
 def solve(
+    context: typer.Context,
     problem: ProblemArgument,
     *,
     model: ModelOption = DEFAULT_MODEL,
@@ -157,14 +159,14 @@ def solve(
     journal: JournalOption,
 ) -> None:
     """Solve a problem: draw attempts, check them, give the best answer and say why it stopped."""
-    session = Session(token_hex(5), journal, as_json, trace)
+    session, config = Session(token_hex(5), journal, as_json, trace), config_of(context)
 
     async def drive(kept: Journal, see: Observer) -> Solution:
         return await solve_async(
             problem,
-            model=model,
+            model=config.model(model),
             answer=answer,
-            strategy=strategy,
+            strategy=config.strategy(strategy),
             n=n,
             width=width,
             temperature=temperature,

@@ -1,0 +1,230 @@
+"""`mull.toml`: models, strategies and defaults, read once and checked whole.
+
+    [defaults]
+    model = "fast"
+
+    [models.fast]
+    model = "openai:http://127.0.0.1:8000/v1#NAME"
+    key = "FAST_API_KEY"                        # the variable's name, never the key
+    prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens
+
+    [strategies.best_of_n]
+    n = 8
+
+Every key that is not known is an error which names its place. Flags win over what stands here.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar, cast
+
+from mull.build.answers import answer_keys
+from mull.build.catalog import MODELS
+from mull.build.models import ModelChoice, choose_model
+from mull.build.schemes import PRICES, scheme_in, settings_of, spec_of
+from mull.core.codec import DecodeError, Json, decode
+from mull.core.errors import BadInputError, MullError
+from mull.core.spec import Option, Spec
+from mull.engine import Dtype
+from mull.policies.priced import Prices
+from mull.search import STRATEGIES, strategy_of, strategy_options
+
+FILE: Final = "mull.toml"
+"""Where it is looked for: in the working directory."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What is meant where no flag says otherwise. None: mull's own default."""
+
+    model: str | None = None
+    answer: str | None = None
+    strategy: str | None = None
+    verifier: str | None = None
+    budget_tokens: int | None = None
+    budget_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration file's content as objects."""
+
+    file: Path | None = None
+    """None: there is no file, and everything is as mull does it by itself."""
+    defaults: Defaults = Defaults()
+    models: Mapping[str, ModelChoice] = field(default_factory=dict[str, ModelChoice])
+    """By the names that the file gives them."""
+    strategies: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
+    """Of built-in names, with the options that the file sets."""
+
+    def model(self, name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
+        """The model of that name, in the file or anywhere; see `choose_model`."""
+        named = self.models.get(name)
+        return choose_model(name, dtype=dtype) if named is None else named
+
+    def strategy(self, name: str) -> Spec:
+        """The strategy with its options; `BadInputError` for an unknown name comes when used."""
+        return self.strategies.get(name, Spec(name))
+
+
+def read_config(path: Path | None = None) -> Config:
+    """The configuration in a file; None looks for `mull.toml` here, which need not exist.
+
+    Raises `BadInputError` for a file that cannot be read and for whatever it does not know.
+    """
+    if path is None and not Path(FILE).is_file():
+        return Config()
+    return _Reader.of(Path(FILE) if path is None else path).config()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one file; its errors name the place."""
+
+    file: Path
+    text: str
+    content: Mapping[str, object]
+
+    @classmethod
+    def of(cls, file: Path) -> "_Reader":
+        try:
+            text = file.read_text(encoding="utf-8")
+            return cls(file, text, tomllib.loads(text))
+        except OSError as error:
+            raise BadInputError(f"cannot read `{file}`: {error.strerror}") from error
+        except ValueError as error:  # neither UTF-8 nor TOML
+            raise BadInputError(f"`{file}` is no TOML: {error}") from error
+
+    def config(self) -> Config:
+        known = ("defaults", "models", "strategies")
+        for name in self.content:
+            if name not in known:
+                self._refuse("", name, known)
+        return Config(
+            self.file,
+            self._plain(Defaults, "defaults", self._table(self.content, "defaults")),
+            {name: self._model(name) for name in self._table(self.content, "models")},
+            {name: self._strategy(name) for name in self._table(self.content, "strategies")},
+        )
+
+    def _model(self, name: str) -> ModelChoice:
+        where = f"models.{name}"
+        if name in MODELS or ":" in name or "/" in name:
+            raise BadInputError(
+                f"{self._at(where)}: `{name}` already names a model by itself",
+                hint="choose another name",
+            )
+        table = dict(self._table(self._table(self.content, "models"), name, "models"))
+        model = table.pop("model", None)
+        if not isinstance(model, str):
+            raise BadInputError(
+                f"{self._at(where)}: `model` is missing or no text",
+                hint='write it as in `model = "openai:http://127.0.0.1:8000/v1#NAME"`',
+            )
+        prices = table.pop("prices", None)
+        try:
+            return self._chosen(where, model, table, prices)
+        except MullError as error:
+            if error.message.startswith(f"`{self.file}`"):
+                raise
+            raise BadInputError(f"{self._at(where)}: {error.message}", hint=error.hint) from error
+
+    def _chosen(
+        self, where: str, model: str, table: Mapping[str, object], prices: object
+    ) -> ModelChoice:
+        scheme = scheme_in(model)
+        if scheme is None:
+            self._check_keys(where, table, ("model", "dtype"))
+            dtype = self._value(Dtype, where, "dtype", table.get("dtype", Dtype.FLOAT32.value))
+            return choose_model(model, dtype=dtype)
+        self._check_keys(where, table, ("model", *settings_of(scheme), "prices"))
+        options = cast("dict[str, Option]", dict(table))
+        if prices is not None:
+            if not isinstance(prices, Mapping):
+                self._mistyped(where, "prices", "no table")
+            priced = self._plain(Prices, f"{where}.prices", cast("Mapping[str, object]", prices))
+            options |= {
+                f"{PRICES}{each.name}": getattr(priced, each.name) for each in fields(priced)
+            }
+        return ModelChoice(spec_of(scheme, model.removeprefix(f"{scheme}:"), options))
+
+    def _strategy(self, name: str) -> Spec:
+        where = f"strategies.{name}"
+        if name not in STRATEGIES:
+            self._refuse("strategies", name, STRATEGIES)
+        table = self._table(self._table(self.content, "strategies"), name, "strategies")
+        known = strategy_options(name)
+        self._check_keys(where, table, known)
+        spec = Spec(name, cast("Mapping[str, Option]", table))
+        named = {each: "named" for each, is_required in known.items() if is_required}
+        try:
+            strategy_of(Spec(name, {**named, **spec.options}), answer_keys())
+        except BadInputError as error:
+            raise BadInputError(f"{self._at(where)}: {error.message}", hint=error.hint) from error
+        return spec
+
+    def _plain(self, kind: type[T], where: str, table: Mapping[str, object]) -> T:
+        """A dataclass of plain values from a table."""
+        self._check_keys(where, table, [each.name for each in fields(cast("type[Defaults]", kind))])
+        try:
+            return decode(kind, cast("Mapping[str, Json]", table))
+        except DecodeError as error:
+            raise BadInputError(f"{self._at(where)}: {error}") from error
+
+    def _value(self, kind: type[T], where: str, key: str, value: object) -> T:
+        try:
+            return decode(kind, cast("Json", value))
+        except DecodeError as error:
+            return self._mistyped(where, key, str(error))
+
+    def _table(
+        self, content: Mapping[str, object], name: str, where: str = ""
+    ) -> Mapping[str, object]:
+        table = content.get(name, {})
+        if not isinstance(table, Mapping):
+            self._mistyped(where, name, "no table")
+        return cast("Mapping[str, object]", table)
+
+    def _check_keys(self, where: str, table: Mapping[str, object], known: Iterable[str]) -> None:
+        names = list(known)
+        for key in table:
+            if key not in names:
+                self._refuse(where, key, names)
+
+    def _refuse(self, where: str, key: str, known: Iterable[str]) -> NoReturn:
+        names = sorted(known)
+        nearest = get_close_matches(key, names, n=1, cutoff=0.5)
+        raise BadInputError(
+            f"{self._at(where, key)}: no key `{key}`; known: {', '.join(names)}",
+            hint=f"did you mean `{nearest[0]}`?" if nearest else None,
+        )
+
+    def _mistyped(self, where: str, key: str, what: str) -> NoReturn:
+        raise BadInputError(f"{self._at(where, key)}: `{key}` is {what}")
+
+    def _at(self, where: str, key: str = "") -> str:
+        """The file, the line where that can be found, and the table."""
+        number = _line_of(self.text, where, key)
+        line = f", line {number}" if number else ""
+        return f"`{self.file}`{line}" + (f", [{where}]" if where else "")
+
+
+def _line_of(text: str, where: str, key: str) -> int | None:
+    """The line that sets `key` in table `where`, or opens that table; None for an inline one."""
+    table, opened = "", None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.fullmatch(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?", line):
+            table = header[1].replace('"', "")
+            is_wanted = table == (where or key)
+            opened = number if is_wanted and opened is None else opened
+            if key and table == f"{where}.{key}".strip("."):
+                return number
+        elif key and table == where and re.match(rf'\s*"?{re.escape(key)}"?\s*[=.]', line):
+            return number
+    return opened
