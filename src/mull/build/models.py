@@ -87,6 +87,7 @@ async def open_model(
     device: str = "cpu",
     dtype: Dtype = Dtype.FLOAT32,
     max_rows: int = 512,
+    streams: bool = False,
 ) -> AsyncGenerator[OpenModel, None]:
     """Load a model and run it for as long as the block lasts.
 
@@ -96,6 +97,7 @@ async def open_model(
         dtype: Numerical format: float32 is best for a few attempts at a time, bfloat16 for
             hundreds.
         max_rows: Attempts that grow at once; more wait.
+        streams: Whether observers see the text of a checkpoint token by token.
 
     Raises:
         UnknownNameError: for a name that is no model's, here or on its server.
@@ -115,6 +117,7 @@ async def open_model(
         dtype=Dtype(choice.spec.options["dtype"]),
         device=device,
         max_rows=max_rows,
+        streams=streams,
     ) as policy:
         yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
 

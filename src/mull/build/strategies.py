@@ -41,6 +41,8 @@ class SearchSettings:
     max_tokens: int | None = None
     """Tokens one answer may take, reasoning included."""
     thinking: Thinking | None = None
+    top_p: float | None = None
+    """Of the likeliest tokens, the share of probability that is drawn from."""
 
     def options(self) -> dict[str, Option]:
         """What was set, by the names of strategy options."""
@@ -49,10 +51,13 @@ class SearchSettings:
                 f"temperature is {self.temperature}; it must lie above 0 and not above 10",
                 hint="strategy `greedy` decodes at temperature 0",
             )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise BadInputError(f"`top_p` is {self.top_p}; it must lie above 0 and not above 1")
         given: dict[str, Option] = {
             "n": self.n,
             "width": self.width,
             "temperature": self.temperature,
+            "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "thinking": self.thinking.value if self.thinking else None,
         }

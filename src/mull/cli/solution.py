@@ -24,6 +24,7 @@ STOPS: Final[Mapping[StopReason, str]] = MappingProxyType(
         StopReason.ABSTAINED: "no answer was judged worth giving",
         StopReason.ESCALATED: "the problem was handed to somebody stronger",
         StopReason.FAILED: "every attempt failed",
+        StopReason.CANCELLED: "it was cancelled",
         StopReason.BUDGET_TOKENS: "the token budget is spent",
         StopReason.BUDGET_SECONDS: "the time budget is spent",
         StopReason.BUDGET_CALLS: "the budget of calls is spent",

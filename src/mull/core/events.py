@@ -5,7 +5,7 @@ arrive, so the order of arrival is part of the trace; their place in the tree is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, cast
@@ -34,6 +34,8 @@ class StopReason(StrEnum):
     """The controller handed the problem to somebody stronger."""
     FAILED = "failed"
     """Every branch failed."""
+    CANCELLED = "cancelled"
+    """Whoever asked wants no more; the answer is the best there was by then."""
     BUDGET_TOKENS = "budget_tokens"
     BUDGET_SECONDS = "budget_seconds"
     BUDGET_CALLS = "budget_calls"
@@ -68,6 +70,8 @@ class SolveStarted:
     spec: SolveSpec
     seed: int
     budget: Budget
+    labels: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """What the caller files the solve under (a tenant, a tier); no part of any id."""
 
 
 @dataclass(frozen=True, slots=True)

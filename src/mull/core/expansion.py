@@ -15,7 +15,7 @@ from typing import NewType, Self
 
 from mull.core.codec import encode
 from mull.core.digest import content_digest
-from mull.core.steps import Step, Trajectory
+from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.usage import Usage
 
 NodeId = NewType("NodeId", str)
@@ -180,6 +180,8 @@ class Delta:
     branch_id: BranchId
     text: str
     num_tokens: int = 1
+    kind: StepKind = StepKind.ANSWER
+    """As far as the text so far tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,14 +122,16 @@ class ChatFormat:
             self.text(token_ids),
             token_ids,
             logprobs,
-            StepKind.THOUGHT if self._is_thought(token_ids, thinks=thinks) else StepKind.ANSWER,
+            self.kind(token_ids, thinks=thinks),
             is_final=bool(token_ids) and token_ids[-1] in self.punctuation.stops,
         )
 
-    def _is_thought(self, token_ids: Sequence[int], *, thinks: bool) -> bool:
+    def kind(self, token_ids: Sequence[int], *, thinks: bool) -> StepKind:
+        """What a step of these tokens is; `thinks` as in `step`."""
         if not thinks and self.think not in token_ids:
-            return False
-        return not token_ids or token_ids[0] != self.end_think
+            return StepKind.ANSWER
+        is_over = bool(token_ids) and token_ids[0] == self.end_think
+        return StepKind.ANSWER if is_over else StepKind.THOUGHT
 
     def text(self, token_ids: Sequence[int]) -> str:
         """What a person reads: no special tokens."""

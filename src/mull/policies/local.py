@@ -189,7 +189,8 @@ class LocalPolicy:
         branch_id, is_complete = growing.call.branch.id, piece.boundary is not Boundary.INSIDE
         if self.streams:
             text = growing.stream.take(piece.token_ids, flush=is_complete)
-            outcomes.append(Delta(branch_id, text, len(piece.token_ids)))
+            kind = self.format.kind(growing.token_ids, thinks=growing.thinks)
+            outcomes.append(Delta(branch_id, text, len(piece.token_ids), kind))
         if is_complete:
             step = self.format.step(growing.token_ids, growing.logprobs, thinks=growing.thinks)
             usage = self._usage(growing, step)

@@ -167,7 +167,7 @@ class ScriptedPolicy:
                 return
             num_tokens = len(step.token_ids)
             if step.text:
-                yield Delta(call.branch.id, step.text, num_tokens)
+                yield Delta(call.branch.id, step.text, num_tokens, step.kind)
             usage = self._usage(num_tokens, prompt_tokens=prompt_tokens)
             yield Grown(call.branch.id, index, step, usage, finish)
             index, prompt_tokens = index + 1, 0

@@ -74,16 +74,16 @@ class SolveRun:
                     headroom = situation.headroom.meet(limit)
                     ask = self.strategies(spec).ask(situation.tree, headroom)
                     if ask.is_empty and done is not None:
-                        return await self._end(ask.stop)
+                        return await self.end(ask.stop)
                     done = ask.stop if ask.is_empty else None
                     if not ask.is_empty:
                         await self._begin_wave(spec, ask)
                 case Stop(reason):
-                    return await self._end(reason)
+                    return await self.end(reason)
                 case Abstain(note):
-                    return await self._end(StopReason.ABSTAINED, note, gives_answer=False)
+                    return await self.end(StopReason.ABSTAINED, note, gives_answer=False)
                 case Escalate(note):
-                    return await self._end(StopReason.ESCALATED, note, gives_answer=False)
+                    return await self.end(StopReason.ESCALATED, note, gives_answer=False)
 
     async def _situation(self, done: StopReason | None) -> Situation:
         headroom = await self.ledger.headroom()
@@ -122,9 +122,10 @@ class SolveRun:
                 await self._begin_wave(spec, Ask(score=score))
                 await self.scoring.score(score)
         note = f"the {refused.limit.value} limit of `{refused.level}` is reached"
-        return await self._end(StopReason.of_limit(refused.limit), note)
+        return await self.end(StopReason.of_limit(refused.limit), note)
 
-    async def _end(self, reason: StopReason, *notes: str, gives_answer: bool = True) -> SolveEnded:
+    async def end(self, reason: StopReason, *notes: str, gives_answer: bool = True) -> SolveEnded:
+        """Record the end, with the answer of the strategy that asked last."""
         await self.stopwatch.charge()
         candidate = self._candidate()
         failures = list(self.state.tree.failures.values())

@@ -1,12 +1,12 @@
 """Solves: started, resumed, extended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 
 from mull.core.clock import Clock, SystemClock
 from mull.core.errors import BadInputError
-from mull.core.events import Extended, SolveStarted
+from mull.core.events import Extended, SolveStarted, StopReason
 from mull.core.ledger import Account, Ledger
 from mull.core.problem import Problem
 from mull.core.protocols import Controller, Journal, Policy, Strategy, Verifier
@@ -46,6 +46,7 @@ class Solver:
         budget: Budget = Budget(),
         seed: int = 0,
         solve_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         parent: Account | None = None,
         observer: Observer = ignore,
     ) -> Solution:
@@ -55,7 +56,7 @@ class Solver:
         that cannot work and `StoreError` when the journal cannot be written.
         """
         self._check_model(self.spec.model)
-        started = SolveStarted(problem, self.spec, seed, budget)
+        started = SolveStarted(problem, self.spec, seed, budget, labels or {})
         solve_id = solve_id or self.new_id()
         await self.journal.append(solve_id, (started,))
         observer(started)
@@ -82,6 +83,14 @@ class Solver:
             await self.journal.append(solve_id, (extended,))
             observer(extended)
         return await self._drive(solve_id, state, parent, observer)
+
+    async def give_up(self, solve_id: str, *, observer: Observer = ignore) -> Solution:
+        """End an open solve that nobody drives any more with the best answer it has."""
+        state = replay(await self.journal.load(solve_id))
+        if state.ended is None:
+            run = self._run(solve_id, state, None, observer)
+            await run.end(StopReason.CANCELLED)
+        return solution_of(solve_id, state)
 
     async def _drive(
         self, solve_id: str, state: SolveState, parent: Account | None, observer: Observer

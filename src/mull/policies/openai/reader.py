@@ -51,6 +51,11 @@ class StepReader:
         """Tokens the piece adds, by the server's running total where there is one."""
         return max(0, piece.total - self.num_tokens) if piece.total else piece.num_tokens
 
+    def kind_of(self, piece: Piece) -> StepKind:
+        """Thought or answer, as far as what came before the piece tells."""
+        thinks = bool(piece.reasoning) or (self.thinks and not self._reasons)
+        return StepKind.THOUGHT if thinks else StepKind.ANSWER
+
     def feed(self, piece: Piece) -> Iterator[Line]:
         """Take in more; yield the lines it completes."""
         size = self.size_of(piece)

@@ -71,7 +71,7 @@ class Sample:
             return
         shown = piece.reasoning or (MARK.sub("", piece.text) if "<" in piece.text else piece.text)
         if shown:
-            yield Delta(self.call.branch.id, shown, size)
+            yield Delta(self.call.branch.id, shown, size, self.reader.kind_of(piece))
         for line in self.reader.feed(piece):
             if self.keeps_steps:
                 yield from self._report()

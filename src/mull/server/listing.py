@@ -1,0 +1,30 @@
+"""`/v1/models` and `/health`."""
+
+from mull.server.gateway import Gateway
+from mull.server.http import Exchange
+from mull.server.names import offered_names, read_name
+
+
+async def models(gateway: Gateway, exchange: Exchange) -> None:
+    """Every name that a request may call its model, less the counted ones."""
+    data = [_model(name) for name in offered_names(gateway.names)]
+    await exchange.send_json({"object": "list", "data": data})
+
+
+async def model(gateway: Gateway, exchange: Exchange) -> None:
+    """One of them, or any other name that leads to a model."""
+    name = exchange.path_params["model"]
+    read_name(name, gateway.names)
+    await exchange.send_json(_model(name))
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "mull"}
+
+
+async def health(gateway: Gateway, exchange: Exchange) -> None:
+    """Whether requests are taken, and how many solves run."""
+    is_draining = gateway.solves.is_draining
+    status = "draining" if is_draining else "ok"
+    body = {"status": status, "solves": len(gateway.solves.live), "models": gateway.names}
+    await exchange.send_json(body, status=503 if is_draining else 200)

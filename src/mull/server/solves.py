@@ -1,0 +1,217 @@
+"""The solves of this process: started, watched, cancelled, resumed, extended.
+
+A solve belongs to nobody's connection. It is journalled from its first event, so whoever knows its
+id can come back to it, in this process or in the next one.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from mull.build import OpenModel, plan_again
+from mull.core.errors import BadInputError, MullError
+from mull.core.events import Event
+from mull.core.expansion import Delta
+from mull.core.protocols import Journal
+from mull.core.solution import Solution
+from mull.core.state import SolveState, replay
+from mull.core.usage import Budget
+from mull.server.orders import Order
+from mull.solver import Solver
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """What one client has not been told yet of a solve. Owned by whoever watches."""
+
+    sees_all: bool
+    """Whether it was there from the first event on."""
+    _news: list[Event | Delta] = field(default_factory=list[Event | Delta])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_over: bool = False
+
+    def tell(self, event: Event | Delta) -> None:
+        """Something happened."""
+        self._news.append(event)
+        self._wake.set()
+
+    def end(self) -> None:
+        """Nothing more will."""
+        self._is_over = True
+        self._wake.set()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the solve is over and everything was taken."""
+        return self._is_over and not self._news
+
+    async def take(self, seconds: float) -> list[Event | Delta]:
+        """All that is new, as soon as something is; empty after `seconds` or the solve's end."""
+        if not self._news and not self._is_over:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        news, self._news = self._news, []
+        return news
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A solve that runs here. `Solves` owns it."""
+
+    solve_id: str
+    solver: Solver
+    labels: Mapping[str, str]
+    keeps_going: bool
+    """Whether it runs on when nobody watches."""
+    num_events: int = 0
+    """Of its trace, so far."""
+    is_unwanted: bool = False
+    watchers: set[Watcher] = field(default_factory=set[Watcher])
+    task: "asyncio.Task[Solution] | None" = None
+
+    def observe(self, event: Event | Delta) -> None:
+        """The solver's observer."""
+        self.num_events += not isinstance(event, Delta)
+        for watcher in self.watchers:
+            watcher.tell(event)
+
+    async def solution(self) -> Solution:
+        """What it comes to. Cancelling the wait leaves the solve alone."""
+        if self.task is None:
+            raise RuntimeError("a live solve has a task")
+        return await asyncio.shield(self.task)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncGenerator[Watcher, None]:
+        """Be told what happens from now on, for as long as the block lasts."""
+        watcher = Watcher(sees_all=self.num_events == 0)
+        self.watchers.add(watcher)
+        if self.task is not None and self.task.done():
+            watcher.end()
+        try:
+            yield watcher
+        finally:
+            self.watchers.discard(watcher)
+
+
+@dataclass(slots=True)
+class Solves:
+    """Every solve of one server. Owned by its gateway."""
+
+    models: Mapping[str, OpenModel]
+    journal: Journal
+    live: dict[str, Live] = field(default_factory=dict[str, Live])
+    is_draining: bool = False
+
+    def start(
+        self, order: Order, solve_id: str, labels: Mapping[str, str], *, keeps_going: bool = False
+    ) -> Live:
+        """Begin a solve."""
+        solver = order.plan.solver(self.models[order.model], self.journal)
+        live = Live(solve_id, solver, labels, keeps_going)
+        solving = solver.solve(
+            order.problem,
+            budget=order.budget,
+            seed=order.seed,
+            solve_id=solve_id,
+            labels=labels,
+            observer=live.observe,
+        )
+        return self._run(live, solving)
+
+    async def go_on(
+        self, solve_id: str, *, extra: Budget | None = None, keeps_going: bool = True
+    ) -> Live:
+        """Resume a solve that nobody runs, with `extra` on top of its budget where given."""
+        events = await self.journal.load(solve_id)
+        if (live := self.live.get(solve_id)) is not None:
+            return live  # somebody else was faster
+        started = replay(events).started
+        spec = started.spec
+        model = next((each for each in self.models.values() if each.spec == spec.policy), None)
+        if model is None:
+            raise BadInputError(
+                f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",
+                hint="serve that model too, or continue it with `mull resume`",
+            )
+        solver = plan_again(spec).solver(model, self.journal)
+        live = Live(solve_id, solver, started.labels, keeps_going, num_events=len(events))
+        return self._run(live, solver.resume(solve_id, extra=extra, observer=live.observe))
+
+    def _run(self, live: Live, solving: Coroutine[None, None, Solution]) -> Live:
+        self.live[live.solve_id] = live
+        live.task = asyncio.create_task(self._drive(live, solving), name=live.solve_id)
+        live.task.add_done_callback(_look_at)
+        return live
+
+    async def _drive(self, live: Live, solving: Coroutine[None, None, Solution]) -> Solution:
+        try:
+            return await solving
+        except asyncio.CancelledError:
+            if not live.is_unwanted:
+                raise
+            current = asyncio.current_task()
+            if current is not None:
+                current.uncancel()
+            return await live.solver.give_up(live.solve_id, observer=live.observe)
+        finally:
+            del self.live[live.solve_id]
+            for watcher in live.watchers:
+                watcher.end()
+
+    async def cancel(self, live: Live) -> None:
+        """Stop growing at once; the solve ends with the best answer it has."""
+        if live.task is None or live.task.done():
+            return
+        live.is_unwanted = True
+        live.task.cancel()
+        with suppress(MullError, asyncio.CancelledError):
+            await live.solution()
+
+    async def abandon(self, live: Live) -> None:
+        """A client has left: what nobody waits for is cancelled."""
+        if not live.watchers and not live.keeps_going:
+            await self.cancel(live)
+
+    async def state(self, solve_id: str) -> SolveState:
+        """A solve as its journal has it; `UnknownSolveError` if there is none."""
+        return replay(await self.journal.load(solve_id))
+
+    async def resume_open(self) -> int:
+        """Go on with every solve that an earlier process left open; how many there were."""
+        resumed = 0
+        for summary in await self.journal.solves():
+            if summary.stop is not None or summary.solve_id in self.live:
+                continue
+            try:
+                await self.go_on(summary.solve_id)
+            except MullError as error:
+                _log.warning("solve %s stays open: %s", summary.solve_id, error.message)
+            else:
+                resumed += 1
+        return resumed
+
+    async def drain(self, seconds: float) -> None:
+        """Let what runs end within `seconds`; the rest stays open in the journal, to be resumed."""
+        self.is_draining = True
+        tasks = [live.task for live in self.live.values() if live.task is not None]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+
+def _look_at(task: "asyncio.Task[Solution]") -> None:
+    """An error that no client waits for is logged, not lost."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("solve %s broke off: %s", task.get_name(), error)
