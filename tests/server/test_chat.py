@@ -14,8 +14,13 @@ from mull.policies.scripted import Reply
 
 
 async def ask(client: openai.AsyncOpenAI, **fields: Any) -> Any:
-    given = {"model": "toy", "messages": [{"role": "user", "content": SUM}], **fields}
-    return await client.chat.completions.create(**given)
+    given: dict[str, Any] = {
+        "model": "toy",
+        "messages": [{"role": "user", "content": SUM}],
+        **fields,
+    }
+    create: Any = client.chat.completions.create
+    return await create(**given)
 
 
 async def test_a_plain_request_gets_the_models_answer_and_what_it_cost() -> None:

@@ -10,6 +10,7 @@ import openai
 import pytest
 from server.serving import GAME, RIGHT, SUM, WRONG, Served, scripted, serving
 
+from mull.core.events import NodeGrown
 from mull.core.journal import MemoryJournal
 from mull.store import SqliteJournal
 
@@ -39,7 +40,7 @@ _open: list[tuple[aiohttp.ClientSession, aiohttp.ClientResponse]] = []
 
 
 @pytest.fixture(autouse=True)
-async def _closed() -> Any:
+async def closed() -> Any:
     yield
     while _open:
         session, response = _open.pop()
@@ -136,7 +137,7 @@ async def test_a_solve_that_ran_out_of_budget_goes_on_with_more() -> None:
                 await asyncio.sleep(0.01)
         _, solve = await call(served, "GET", solve_id)
     assert (solve["stop"], solve["answer"]) == ("accepted", f"{RIGHT} = 24")
-    first = [each for each in journal.traces[solve_id] if type(each).__name__ == "NodeGrown"]
+    first = [each for each in journal.traces[solve_id] if isinstance(each, NodeGrown)]
     assert len(first) == solve["nodes"] - 1, "nothing was grown twice"
 
 
@@ -178,6 +179,6 @@ async def test_a_server_that_ends_leaves_its_solves_to_the_next_one(tmp_path: Pa
         events = await journal.load(summary.solve_id)
     assert answer.choices[0].message.content == LONG.strip()
     assert summary.stop == "completed"
-    nodes = [each.grown.index for each in events if type(each).__name__ == "NodeGrown"]
+    nodes = [each.grown.index for each in events if isinstance(each, NodeGrown)]
     assert nodes == list(range(31)), "every step once"
     assert num_kept > 5
