@@ -12,7 +12,7 @@ from mull.build import read_recording, write_recording
 from mull.core.errors import BadInputError
 from mull.core.journal import MemoryJournal
 from mull.core.problem import Message, Problem, Role
-from mull.core.recording import Record, header_line
+from mull.core.recording import Record, header_line, record_line
 from mull.core.score import Verdict
 from mull.policies.replay import ReplayPolicy
 
@@ -43,6 +43,31 @@ def test_a_solve_is_recorded_and_replayed_to_the_same_end(
     replayed = library.solve(GAME, model=ReplayPolicy(recording), n=3)
     assert replayed.answer == "1 * 2 * 4"
     assert replayed.usage.generated_tokens == solved.document["usage"]["generated_tokens"]
+
+
+def test_a_recording_is_a_model_and_a_verifier_of_the_command_line(
+    mull: Mull, tmp_path: Path
+) -> None:
+    path = tmp_path / "samples.jsonl"
+    records = [
+        Record("Hello", "hi", score=0.2, tokens=3),
+        Record("Hello", "hey", score=0.9, tokens=4),
+        Record("Hello", "hi", score=0.1, tokens=3),
+    ]
+    path.write_text("\n".join([header_line("m"), *map(record_line, records)]))
+    model, scores = ("--model", f"replay:{path}"), ("--verifier", f"recorded:{path}")
+    voted = mull("solve", "Hello", *model, "--n", "3", "--json")
+    assert (voted.code, voted.document["answer"]) == (0, "hi"), voted.err
+    ranked = mull("solve", "Hello", *model, *scores, "--n", "3", "--json", "--budget-tokens", "8")
+    assert ranked.document["answer"] == "hey"
+    assert ranked.document["usage"]["generated_tokens"] == 8
+    resumed = mull("resume", ranked.document["solve_id"], "--more-tokens", "5", "--json")
+    assert (resumed.code, resumed.document["stop"]) == (0, "completed"), resumed.err
+    assert resumed.document["usage"]["generated_tokens"] == 10
+    path.write_text("\n".join([header_line("m"), record_line(records[0])]))
+    changed = mull("resume", ranked.document["solve_id"], "--more-tokens", "5")
+    assert changed.code == 2
+    assert "recorded:" in changed.err
 
 
 def test_a_failed_or_cut_sample_is_recorded_as_that(

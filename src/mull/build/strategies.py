@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from mull.build.answers import answer_keys
+from mull.build.recordings import read_recording
 from mull.core.answers import AnswerKey
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Thinking
@@ -15,6 +17,8 @@ from mull.core.score import Source
 from mull.core.spec import Option, Spec
 from mull.search import strategy_of, strategy_options
 from mull.verifiers import VERIFIERS, verifier_named
+from mull.verifiers.recorded import SCHEME as RECORDED
+from mull.verifiers.recorded import RecordedScores
 
 AUTO: Final = "auto"
 """The verifier's name that means: the exact checker of the problem's kind, or none."""
@@ -126,6 +130,9 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
     """The verifier of that name; `auto` chooses by the answer kind, `none` is none."""
     if name == NONE:
         return None
+    if name.startswith(RECORDED):
+        place = Path(name.removeprefix(RECORDED)).expanduser()
+        return RecordedScores(read_recording(place.resolve()))
     if name == AUTO:
         checker = CHECKERS.get(kind)
         return verifier_named(checker)() if checker else None
@@ -137,6 +144,9 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
 def verifier_of(source: Source) -> Verifier:
     """The built-in verifier that once spoke as `source`; `BadInputError` where there is none."""
     makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
+    if source.verifier.startswith(RECORDED):
+        place = Path(source.verifier.removeprefix(RECORDED))
+        makers = (lambda: RecordedScores(read_recording(place)),)
     for verifier in (make() for make in makers):
         if verifier.source == source:
             return verifier
