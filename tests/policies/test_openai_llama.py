@@ -249,9 +249,10 @@ async def test_siblings_by_one_request(rig: Rig) -> None:
     assert sorted(ended) == sorted(call.branch.id for call in calls)
     prompts = sum(each.usage.prompt_tokens for each in steps)
     assert prompts == 2 * len(rig.prompt(STATEMENTS[0]))
-    assert sum(each.usage.visible_tokens for each in steps) == sum(
-        len(each.step.token_ids) for each in steps
-    )
+    # Half a character has no id of its own here; its tokens are counted all the same.
+    sizes = [(len(each.step.token_ids), each.usage.visible_tokens) for each in steps]
+    assert all(ids in {0, visible} for ids, visible in sizes)
+    assert any(ids for ids, _ in sizes)
 
 
 async def test_best_of_16_through_the_solver(policy: OpenAIPolicy) -> None:

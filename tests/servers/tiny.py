@@ -32,8 +32,8 @@ SAID = (
 
 def tiny_decoder(tokenizer: TextTokenizer, *, tied: bool = False) -> Decoder:
     """Random and the same every time; untied, it says little beyond the tokens `SAID`."""
-    torch.manual_seed(3)  # pyright: ignore[reportUnknownMemberType]
-    config = ModelConfig(1536, 64, 2, 4, 2, 128, max_positions=4096, tie_embeddings=tied)
+    torch.manual_seed(4)  # pyright: ignore[reportUnknownMemberType]
+    config = ModelConfig(1536, 64, 2, 2, 1, 128, max_positions=4096, tie_embeddings=tied)
     decoder = Decoder(config)
     with torch.no_grad():
         for parameter in decoder.parameters():

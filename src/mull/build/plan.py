@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mull.build.models import OpenModel
+from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy, own_verifier
 from mull.build.strategies import (
     AUTO,
     OWN,
@@ -19,6 +20,7 @@ from mull.core.problem import Problem
 from mull.core.protocols import Journal, Strategy, Verifier
 from mull.core.spec import SolveSpec, Spec
 from mull.solver import Solver
+from mull.verifiers.function import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,9 @@ class SearchChoice:
     """By name, by name with options, or the caller's own."""
     settings: SearchSettings = field(default_factory=SearchSettings)
     """For a strategy by name, before the options of a spec; one of the caller's own has its own."""
-    verifier: str | Verifier | None = AUTO
+    verifier: str | Verifier | Check | None = AUTO
     """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, or an
-    object of the caller's own."""
+    object or function of the caller's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +66,51 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
     verifier = _verifier(problem, choice.verifier)
     verifiers = () if verifier is None else (verifier,)
-    if not isinstance(choice.strategy, str | Spec):
-        spec = Spec(own_name(choice.strategy))
-        return SearchPlan(spec, StrategyTable({spec.name: choice.strategy}), verifiers)
+    strategy = Spec(choice.strategy) if isinstance(choice.strategy, str) else choice.strategy
+    if not isinstance(strategy, Spec):
+        spec = Spec(own_name(strategy))
+        return SearchPlan(spec, StrategyTable({spec.name: strategy}), verifiers)
+    if is_own(STRATEGIES, strategy.name):
+        options = {**strategy.options, **choice.settings.options()}
+        spec = Spec(own_name(strategy.name), options)
+        made = own_strategy(strategy.name, options)
+        return SearchPlan(spec, StrategyTable({spec.name: made}), verifiers)
     is_asked_for = choice.verifier != AUTO
     source = None if verifier is None else verifier.source
-    base = choice.strategy if isinstance(choice.strategy, Spec) else Spec(choice.strategy)
-    spec = strategy_spec(base, choice.settings, source, insists=is_asked_for)
+    spec = strategy_spec(strategy, choice.settings, source, insists=is_asked_for)
     return SearchPlan(spec, StrategyTable(), verifiers if "verifier" in spec.options else ())
 
 
-def _verifier(problem: Problem, choice: str | Verifier | None) -> Verifier | None:
+def _verifier(problem: Problem, choice: str | Verifier | Check | None) -> Verifier | None:
     if choice is None or isinstance(choice, str):
         return find_verifier(choice or "none", problem.answer_kind)
-    return choice
+    return as_verifier(choice)
 
 
 def plan_again(
-    spec: SolveSpec, *, strategy: Strategy | None = None, verifier: Verifier | None = None
+    spec: SolveSpec,
+    *,
+    strategy: str | Strategy | None = None,
+    verifier: str | Verifier | Check | None = None,
 ) -> SearchPlan:
-    """The plan of a journalled solve. What its author made must be passed again."""
-    own = {} if strategy is None else {own_name(strategy): strategy}
+    """The plan of a journalled solve. What its author made must be passed again.
+
+    What is named `module:name` is the author's too: a journal alone never runs code.
+    """
+    own = {} if strategy is None else {own_name(strategy): _strategy_again(strategy, spec)}
     if spec.strategy.name.startswith(OWN) and spec.strategy.name not in own:
         raise missing_own("strategy", spec.strategy.name)
+    passed = (
+        own_verifier(verifier) if isinstance(verifier, str) else verifier and as_verifier(verifier)
+    )
     verifiers = tuple(
-        verifier if verifier is not None and verifier.source == source else verifier_of(source)
+        passed if passed is not None and passed.source == source else verifier_of(source)
         for source in spec.verifiers
     )
     return SearchPlan(spec.strategy, StrategyTable(own), verifiers)
+
+
+def _strategy_again(strategy: str | Strategy, spec: SolveSpec) -> Strategy:
+    if not isinstance(strategy, str):
+        return strategy
+    return own_strategy(strategy, spec.strategy.options)

@@ -28,6 +28,7 @@ from mull.core.usage import Budget
 from mull.solver import Observer
 from mull.solver.recorder import ignore
 from mull.solver.solver import solution_of
+from mull.verifiers.function import Check
 
 
 async def solve_async(
@@ -41,7 +42,7 @@ async def solve_async(
     temperature: float | None = None,
     max_tokens: int | None = None,
     thinking: Thinking | None = None,
-    verifier: str | Verifier | None = AUTO,
+    verifier: str | Verifier | Check | None = AUTO,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     seed: int = 0,
@@ -59,7 +60,8 @@ async def solve_async(
             `open_model` gave (load once, solve often), or a policy of your own.
         answer: What kind of answer free text asks for: `text`, `integer`, `maths`. None finds out
             whether the text is a built-in puzzle.
-        strategy: A strategy's name, a `Spec` of it with options, or a strategy of your own.
+        strategy: A strategy's name, a `Spec` of it with options, or a strategy of your own as an
+            object or by name (`module:name`, `./file.py:name`).
         n: Answers to draw. With the next four: None is what the `Spec` says, else the strategy's
             own default.
         width: Answers drawn at once by `early_stop`.
@@ -67,7 +69,8 @@ async def solve_async(
         max_tokens: Tokens one answer may take, reasoning included.
         thinking: Whether the model reasons before it answers; `Thinking.OFF` is the direct form.
         verifier: A name, `"auto"` (the exact checker where the problem's kind has one), `"none"`,
-            or a verifier of your own.
+            or a verifier of your own: an object, a function `check(problem, answer) -> bool |
+            float`, or the name of either (`module:name`, `./file.py:name`).
         budget_tokens: Generated tokens that are never passed; None is no limit.
         budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
         seed: Equal arguments and an equal seed give an equal answer.
@@ -97,8 +100,8 @@ async def resume_async(
     more_tokens: int | None = None,
     more_seconds: float | None = None,
     model: OpenModel | Policy | None = None,
-    strategy: Strategy | None = None,
-    verifier: Verifier | None = None,
+    strategy: str | Strategy | None = None,
+    verifier: str | Verifier | Check | None = None,
     on_event: Observer = ignore,
 ) -> Solution:
     """Continue an interrupted solve, or one that ran out of budget, from its journal.
@@ -113,7 +116,8 @@ async def resume_async(
         more_seconds: On top of its time, where that is limited.
         model: An open model, or the policy of your own that the solve was started with; None opens
             what the journal names.
-        strategy: The strategy of your own that the solve was started with, if it was.
+        strategy: The strategy of your own that the solve was started with, if it was, in the same
+            way. A journal alone never runs code.
         verifier: The verifier of your own that it was started with, if it was.
         on_event: Sees every new event.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from mull.build import own
 from mull.build.answers import answer_keys
 from mull.build.recordings import read_recording
 from mull.core.answers import AnswerKey
@@ -109,20 +110,20 @@ class StrategyTable:
 
     def __call__(self, spec: Spec) -> Strategy:
         """The strategy; raises `BadInputError` for a spec that describes none."""
-        own = self.own.get(spec.name)
-        return strategy_of(spec, self.answer_key) if own is None else own
+        made = self.own.get(spec.name)
+        return strategy_of(spec, self.answer_key) if made is None else made
 
 
 def own_name(thing: object) -> str:
-    """The spec name of an object that the caller made."""
-    return OWN + type(thing).__name__
+    """The spec name of something of the caller's: a name that loads it, or an object's class."""
+    return OWN + (thing if isinstance(thing, str) else type(thing).__name__)
 
 
 def missing_own(kind: str, name: str) -> BadInputError:
     """The error for a solve that cannot go on without an object of the caller's."""
     return BadInputError(
         f"the solve uses a {kind} of its author's own, `{name.removeprefix(OWN)}`",
-        hint=f"resume it from Python and pass the object: mull.resume(..., {kind}=...)",
+        hint=f"pass it again: mull.resume(..., {kind}=...), or `--{kind} MODULE:NAME`",
     )
 
 
@@ -136,9 +137,13 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
     if name == AUTO:
         checker = CHECKERS.get(kind)
         return verifier_named(checker)() if checker else None
-    if name not in VERIFIERS:
-        raise UnknownNameError("verifier", name, (AUTO, NONE, *VERIFIERS))
-    return verifier_named(name)()
+    if name in VERIFIERS:
+        return verifier_named(name)()
+    if own.is_own(own.VERIFIERS, name):
+        return own.own_verifier(name)
+    raise UnknownNameError(
+        "verifier", name, (AUTO, NONE, *VERIFIERS, *own.own_names(own.VERIFIERS))
+    )
 
 
 def verifier_of(source: Source) -> Verifier:

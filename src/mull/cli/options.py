@@ -8,6 +8,7 @@ import typer
 from mull.build import DEFAULT_MODEL, MODELS, schemes
 from mull.cli.places import default_journal
 from mull.search import STRATEGIES
+from mull.verifiers import VERIFIERS
 
 _SEARCH = "How to search"
 _LIMITS = "How much"
@@ -34,7 +35,12 @@ AnswerOption = Annotated[
 ]
 StrategyOption = Annotated[
     str,
-    typer.Option("--strategy", "-s", help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_SEARCH),
+    typer.Option(
+        "--strategy",
+        "-s",
+        help=f"{', '.join(STRATEGIES)}, or your own as MODULE:NAME or FILE.py:NAME.",
+        rich_help_panel=_SEARCH,
+    ),
 ]
 CountOption = Annotated[
     int | None,
@@ -54,7 +60,8 @@ VerifierOption = Annotated[
     str,
     typer.Option(
         "--verifier",
-        help="countdown, none, or auto: the exact checker of the problem's kind if it has one.",
+        help="none, auto (the exact checker of the problem's kind if it has one), "
+        f"{', '.join(VERIFIERS)}, or your own as MODULE:NAME or FILE.py:NAME.",
         rich_help_panel=_SEARCH,
     ),
 ]

@@ -77,6 +77,14 @@ MoreTokensOption = Annotated[
 MoreSecondsOption = Annotated[
     float | None, typer.Option("--more-seconds", help="Seconds on top of the budget.")
 ]
+OwnStrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", help="The strategy of your own that it was started with."),
+]
+OwnVerifierOption = Annotated[
+    str | None,
+    typer.Option("--verifier", help="The verifier of your own that it was started with."),
+]
 
 RAISES: Final[Mapping[StopReason, str]] = MappingProxyType(
     {StopReason.BUDGET_TOKENS: "--more-tokens", StopReason.BUDGET_SECONDS: "--more-seconds"}
@@ -193,6 +201,8 @@ def _thinking(*, reason: bool | None) -> Thinking | None:
 def resume(
     solve_id: SolveIdArgument,
     *,
+    strategy: OwnStrategyOption = None,
+    verifier: OwnVerifierOption = None,
     more_tokens: MoreTokensOption = None,
     more_seconds: MoreSecondsOption = None,
     as_json: JsonOption = False,
@@ -207,6 +217,8 @@ def resume(
             journal=kept,
             more_tokens=more_tokens,
             more_seconds=more_seconds,
+            strategy=strategy,
+            verifier=verifier,
             on_event=see,
         )
 
