@@ -2,12 +2,15 @@
 
     solution = mull.solve("Use 4, 9, 10 and 13 once each with + - * / to make 24.", n=64)
 
-The names here are the public surface: to solve, and to bring a policy, a verifier or a strategy of
-one's own. Errors are in `mull.core.errors`, whose root `MullError` is here too.
+The names here are the public surface: to solve, to check an answer, and to bring a policy, a
+verifier or a strategy of one's own. Errors are in `mull.core.errors`, whose root `MullError` is
+here too.
 """
 
 from mull.build import (
     OpenModel,
+    check,
+    check_async,
     open_model,
     readable_answer,
     resume,
@@ -33,6 +36,7 @@ from mull.core.solution import Solution
 from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Headroom, Usage
+from mull.verifiers.finding import Finding
 
 __version__ = "0.1.0"
 
@@ -44,6 +48,7 @@ __all__ = [
     "Candidate",
     "Expansion",
     "ExpansionKind",
+    "Finding",
     "Headroom",
     "Journal",
     "Limits",
@@ -68,6 +73,8 @@ __all__ = [
     "Verdict",
     "Verifier",
     "__version__",
+    "check",
+    "check_async",
     "open_model",
     "readable_answer",
     "resume",

@@ -12,6 +12,7 @@ from mull.build.catalog import (
     find_checkpoint,
     shipped_models,
 )
+from mull.build.checking import CHECKS, check, check_async
 from mull.build.config import FILE as CONFIG_FILE
 from mull.build.config import Config, Defaults, read_config
 from mull.build.extras import MissingExtraError, needs_extra
@@ -36,6 +37,7 @@ from mull.build.strategies import (
 )
 
 __all__ = [
+    "CHECKS",
     "CONFIG_FILE",
     "DEFAULT_MODEL",
     "MODELS",
@@ -53,6 +55,8 @@ __all__ = [
     "Served",
     "StrategyTable",
     "answer_keys",
+    "check",
+    "check_async",
     "choose_model",
     "describe",
     "find_checkpoint",

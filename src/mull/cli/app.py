@@ -11,7 +11,7 @@ import typer
 
 from mull import __version__
 from mull.build import CONFIG_FILE, read_config
-from mull.cli import demo, evaluate, export, models, runs, serve, solve, train
+from mull.cli import check, demo, evaluate, export, models, runs, serve, solve, train
 from mull.cli.configuration import flags_of
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
@@ -31,6 +31,7 @@ exporting = typer.Typer(help="Write models and samples in files for others.", no
 
 app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
 app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
+app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=models.EXAMPLES)(models.models)

@@ -19,6 +19,8 @@ class ExitCode(IntEnum):
     """Something must be put right first: an argument, a checkpoint, the journal, the disk."""
     FAILURE = 3
     """The model, a verifier or mull itself failed."""
+    UNKNOWN = 4
+    """A checker cannot say: the verdict is neither accept nor reject."""
     INTERRUPTED = 130
     """Ctrl-C; what was journalled can be resumed."""
 

@@ -1,159 +1,21 @@
-"""Keeps the algebra's worker processes: hands out work, times it, replaces what dies."""
+"""The processes that run the algebra."""
 
-import asyncio
-import contextlib
-import json
-import socket
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar
 
-from mull.core.errors import VerifierError
-from mull.core.score import Verdict
 from mull.verifiers.finding import Finding
-
-_METHOD: Final = "symbolic"
-_START_SECONDS: Final = 60.0
-_GRACE_SECONDS: Final = 0.5
-"""How much later than the worker's own alarm the parent kills it."""
-_JOBS_PER_WORKER: Final = 500
-"""The algebra's caches only grow: a worker that has done this much is replaced."""
+from mull.verifiers.processes import WorkerPool
 
 
 @dataclass(slots=True)
-class _Worker:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    pid: int
-    jobs: int = 0
+class AlgebraPool(WorkerPool):
+    """Compares by math-verify. See `WorkerPool`."""
 
-
-@dataclass(slots=True)
-class AlgebraPool:
-    """Worker processes that compare by algebra. Belongs to one event loop; `close` it at the end.
-
-    A text that hangs or kills its worker costs that worker and nobody else: its finding is unknown.
-    """
-
-    size: int = 2
-    seconds: float = 1.5
-    """Wall-clock limit of one comparison, after which the kernel kills the worker."""
-    _template: subprocess.Popen[bytes] | None = None
-    _control: socket.socket | None = None
-    _slots: asyncio.Semaphore | None = None
-    _idle: list[_Worker] = field(default_factory=list[_Worker])
-    _starting: asyncio.Lock | None = None
+    MODULE: ClassVar[str] = "mull.verifiers.maths.worker"
+    PACKAGE: ClassVar[str] = "math_verify"
+    EXTRA: ClassVar[str] = "math"
+    METHOD: ClassVar[str] = "symbolic"
 
     async def compare(self, gold: str, given: str) -> Finding:
-        """Whether `given` equals `gold`; unknown past the limit.
-
-        VerifierError where math-verify is missing or does not start.
-        """
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(self.size)
-        async with self._slots:
-            worker = self._idle.pop() if self._idle else await self._hire()
-            started = time.monotonic()
-            try:
-                outcome = await asyncio.wait_for(
-                    self._ask(worker, gold, given), self.seconds + _GRACE_SECONDS
-                )
-            except (TimeoutError, OSError, asyncio.IncompleteReadError):
-                self._dismiss(worker)
-                return self._undecided(time.monotonic() - started)
-            except asyncio.CancelledError:
-                self._dismiss(worker)
-                raise
-            self._retain(worker)
-        return Finding(Verdict(outcome["verdict"]), outcome["reason"], _METHOD)
-
-    async def start(self) -> None:
-        """Make the template ready now (2 s) instead of at the first comparison."""
-        if self._starting is None:
-            self._starting = asyncio.Lock()
-        async with self._starting:
-            if self._template is None or self._template.poll() is not None:
-                await self._start_template()
-
-    async def close(self) -> None:
-        """End every process. The pool may be used again, and then starts anew."""
-        for worker in self._idle:
-            self._dismiss(worker)
-        self._idle.clear()
-        if self._control is not None:
-            self._control.close()
-        if self._template is not None:
-            # It ends by itself when its control socket closes, and takes its workers along.
-            await asyncio.to_thread(self._template.wait)
-        self._template = self._control = self._slots = self._starting = None
-
-    async def _start_template(self) -> None:
-        if find_spec("math_verify") is None:
-            raise VerifierError(
-                "`math-verify` is not installed", hint="install it with `pip install mull[math]`"
-            )
-        # One packet a message, so that two never arrive as one.
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003  (its name says it)
-        command = [sys.executable, "-I", "-m", "mull.verifiers.maths.worker", str(theirs.fileno())]
-        if self._control is not None:
-            self._control.close()
-        self._template = await asyncio.to_thread(_start_process, command, theirs)
-        self._control = ours
-        loop = asyncio.get_running_loop()
-        try:
-            ready = await asyncio.wait_for(loop.sock_recv(ours, 16), _START_SECONDS)
-        except TimeoutError:
-            ready = b""
-        if not ready:
-            self._template.kill()
-            raise VerifierError("the maths worker did not start: `math-verify` cannot be imported")
-
-    async def _hire(self) -> _Worker:
-        await self.start()
-        if self._control is None:
-            raise VerifierError("the maths workers are closed")
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
-            reader, writer = await asyncio.open_connection(sock=ours)
-            line = await asyncio.wait_for(reader.readuntil(b"\n"), _START_SECONDS)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            ours.close()
-            raise VerifierError("no maths worker could be started") from error
-        return _Worker(reader, writer, pid=json.loads(line)["pid"])
-
-    async def _ask(self, worker: _Worker, gold: str, given: str) -> dict[str, str]:
-        request = {"gold": gold, "given": given, "seconds": self.seconds}
-        worker.writer.write(json.dumps(request).encode() + b"\n")
-        line = await worker.reader.readuntil(b"\n")
-        return json.loads(line)
-
-    def _undecided(self, elapsed: float) -> Finding:
-        if elapsed < 0.9 * self.seconds:
-            return Finding.unknown("the comparison crashed its worker", _METHOD)
-        return Finding.unknown(f"not decided within {self.seconds} s", _METHOD)
-
-    def _retain(self, worker: _Worker) -> None:
-        worker.jobs += 1
-        if worker.jobs < _JOBS_PER_WORKER:
-            self._idle.append(worker)
-        else:
-            self._dismiss(worker)
-
-    def _dismiss(self, worker: _Worker) -> None:
-        worker.writer.close()
-        if self._control is not None:
-            with contextlib.suppress(OSError):  # a template that is gone took its workers along
-                self._control.send(str(worker.pid).encode())
-
-
-def _start_process(command: list[str], theirs: socket.socket) -> subprocess.Popen[bytes]:
-    with theirs:
-        return subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        """Whether `given` equals `gold`; unknown past the limit."""
+        return await self.ask({"gold": gold, "given": given})
