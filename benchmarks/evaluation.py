@@ -85,7 +85,9 @@ def seconds_of_all(policy: PreparedPolicy, problems: ProblemSet, n: int) -> floa
 
     checker = CountdownChecker()
     counts = tuple(count for count in (1, 4, 16, 64, 256, 1_024) if count < n)
-    config = EvalConfig(problems, ("prepared",), ns=(*counts, n), verifier=checker.source.verifier)
+    config = EvalConfig(
+        problems, ("prepared",), budgets=(*counts, n), verifier=checker.source.verifier
+    )
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         asyncio.run(evaluate(config, Path(folder) / "run", bench=Bench((checker,), already_open)))

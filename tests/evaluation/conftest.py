@@ -15,7 +15,7 @@ from mull.core.codec import decode
 from mull.core.expansion import Call
 from mull.core.protocols import Policy
 from mull.engine import Dtype
-from mull.evaluation import ArmResult, Bench, EvalConfig, ProblemSet, Report, evaluate
+from mull.evaluation import Bench, EvalConfig, ProblemSet, Report, Result, evaluate
 from mull.evaluation.evaluate import ModelOpener
 from mull.evaluation.results import RESULTS
 from mull.policies.scripted import Reply, ScriptedPolicy
@@ -28,7 +28,7 @@ Evaluate = Callable[..., Report]
 CONFIG = EvalConfig(
     ProblemSet("countdown", suite="game24", count=5),
     models=("player",),
-    ns=(1, 4, 16),
+    budgets=(1, 4, 16),
     verifier=CountdownChecker().source.verifier,
 )
 
@@ -59,9 +59,14 @@ def run(tmp_path: Path, player: ScriptedPolicy) -> Evaluate:
     """Evaluates a configuration in a directory of that name."""
 
     def evaluate_in(
-        config: EvalConfig, name: str = "run", policy: Policy = player, **changes: Sequence[str]
+        config: EvalConfig,
+        name: str = "run",
+        policy: Policy = player,
+        bank: Path | None = None,
+        workers: int = 1,
+        **changes: Sequence[str],
     ) -> Report:
-        bench = Bench((CountdownChecker(),), opening(policy))
+        bench = Bench((CountdownChecker(),), opening(policy), workers=workers, bank=bank)
         changed = replace(config, **changes)
         return asyncio.run(evaluate(changed, tmp_path / name, bench=bench))
 
@@ -69,12 +74,12 @@ def run(tmp_path: Path, player: ScriptedPolicy) -> Evaluate:
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> Callable[[str], list[ArmResult]]:
+def lines(tmp_path: Path) -> Callable[[str], list[Result]]:
     """The results that a run has put down, in the order of their lines."""
 
-    def read(name: str) -> list[ArmResult]:
+    def read(name: str) -> list[Result]:
         text = (tmp_path / name / RESULTS).read_text(encoding="utf-8")
-        return [decode(ArmResult, json.loads(line)) for line in text.splitlines()]
+        return [decode(Result, json.loads(line)) for line in text.splitlines()]
 
     return read
 

@@ -73,7 +73,7 @@ def test_an_evaluation_prints_its_table_and_leaves_a_report(mull: Mull, tmp_path
     model = games(tmp_path)
     code, out, err = mull(
         "eval", "countdown", "--suite", "game24-hard", "--count", 6, "--model", model,
-        "--n", "1,3,4", "--out", "run", "--figure", "docs/figure.svg",
+        "--budgets", "1,3,4", "--out", "run", "--figure", "docs/figure.svg",
     )  # fmt: skip
     assert code == 0, err
     assert "countdown game24-hard: 6 problems" in out
@@ -87,16 +87,26 @@ def test_an_evaluation_prints_its_table_and_leaves_a_report(mull: Mull, tmp_path
     vote = out[out.index("self consistency") : out.index("greedy")].splitlines()
     assert vote[4].split()[:3] == ["4", "0.0", "%"]
     assert "blind legal play" in out
-    assert "6 of 6 solves" in err
+    assert "6 of 6 problems" in err
     assert sorted(each.name for each in Path("run").iterdir()) == [
-        "config.json", "figure.svg", "report.html", "results.jsonl", "summary.json",
+        "bank", "config.json", "figure.svg", "report.html", "results.jsonl", "summary.json",
     ]  # fmt: skip
     assert Path("docs/figure.svg").read_text() == Path("run/figure.svg").read_text()
 
 
 def test_json_is_one_document_with_the_command_that_repeats_it(mull: Mull, tmp_path: Path) -> None:
     model = games(tmp_path)
-    asked = ("eval", "countdown", "--count", 2, "--model", model, "--n", "1,4", "--no-baselines")
+    asked = (
+        "eval",
+        "countdown",
+        "--count",
+        2,
+        "--model",
+        model,
+        "--budgets",
+        "1,4",
+        "--no-baselines",
+    )
     code, out, _ = mull(*asked, "--json")
     document: dict[str, Any] = json.loads(out)
     assert (code, document["kind"]) == (0, "evaluation")
@@ -116,8 +126,8 @@ def test_several_models_strategies_and_forms_are_evaluated_side_by_side(
     wise = games(tmp_path, play=lambda game: [solution(game)])
     code, out, _ = mull(
         "eval", "countdown", "--count", 2, "--model", games(tmp_path), "--model", wise,
-        "--strategy", "early_stop", "--strategy", "best_of_n", "--form", "reasoning",
-        "--form", "direct", "--n", "4", "--no-baselines", "--json",
+        "--strategies", "early_stop,best_of_n", "--form", "reasoning",
+        "--form", "direct", "--budgets", "4", "--no-baselines", "--json",
     )  # fmt: skip
     assert code == 0
     curves = json.loads(out)["curves"]
@@ -136,14 +146,20 @@ def test_several_models_strategies_and_forms_are_evaluated_side_by_side(
         (("countdown", "--suite", "game42"), "no suite `game42`", "did you mean `game24`?"),
         (("countdown", "--level", "9"), "has no level 9", "from 3 to 6"),
         (("countdown", "--suite", "game24", "--level", "4"), "a suite or", "one of them"),
-        (("countdown", "--strategy", "beam"), "no strategy `beam`", ""),
+        (("countdown", "--strategies", "bean"), "no strategy `bean`", ""),
+        (("countdown", "--strategies", "best_of_n+m=3"), "`m=3` in `best_of_n+m=3`", "it has: n,"),
         (("countdown", "--form", "thoughts"), "no form `thoughts`", ""),
-        (("countdown", "--n", "1;4"), "`--n 1;4` is no list", "--n 1,4,16,64"),
-        (("countdown", "--n", "0"), "`n` is 0", ""),
+        (("countdown", "--budgets", "1;4"), "`--budgets 1;4` is no list", "--budgets 1,4,16,64"),
+        (("countdown", "--budgets", "0"), "`budgets` is 0", ""),
+        (("countdown", "--axis", "watts"), "watts", "tokens"),
         (("countdown", "--seeds", "0"), "`seeds` is 0", ""),
         (("countdown", "--temperature", "0"), "temperature is 0.0", "greedy"),
         (("countdown", "--verifier", "oracle"), "no verifier `oracle`", ""),
-        (("multiply", "--strategy", "early_stop"), "needs a verifier", "another strategy"),
+        (
+            ("multiply", "--strategies", "early_stop"),
+            "needs a verifier",
+            "greedy, self_consistency",
+        ),
         (("multiply", "--suite", "game24"), "holds no `multiply`", "belongs to task `countdown`"),
         (("countdown", "--model", "mull-bose"), "no model `mull-bose`", "mull-base"),
         (("countdown", "--count", "0"), "`count` is 0", ""),
@@ -161,7 +177,7 @@ def test_what_cannot_be_evaluated_is_one_clear_error(
 
 def test_a_directory_of_another_evaluation_is_refused(mull: Mull, tmp_path: Path) -> None:
     model = games(tmp_path)
-    asked = ("eval", "countdown", "--count", 1, "--model", model, "--n", "1", "--out", "run")
+    asked = ("eval", "countdown", "--count", 1, "--model", model, "--budgets", "1", "--out", "run")
     assert mull(*asked)[0] == 0
     code, _, err = mull(*asked, "--seeds", 2)
     assert code == 2
@@ -172,7 +188,16 @@ def test_a_figure_that_cannot_be_written_is_an_error(mull: Mull, tmp_path: Path)
     model = games(tmp_path)
     (tmp_path / "file").write_text("")
     code, _, err = mull(
-        "eval", "countdown", "--count", 1, "--model", model, "--n", 1, "--figure", "file/a.svg"
+        "eval",
+        "countdown",
+        "--count",
+        1,
+        "--model",
+        model,
+        "--budgets",
+        1,
+        "--figure",
+        "file/a.svg",
     )
     assert code == 2
     assert "cannot write the figure" in err
@@ -185,7 +210,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     }
     model = scripted(tmp_path, replies, seconds_per_step=0.2)
     command = [
-        sys.executable, "-m", "mull", "eval", "countdown", "--model", model, "--n", "1",
+        sys.executable, "-m", "mull", "eval", "countdown", "--model", model, "--budgets", "1",
         "--rows", "4", "--out", str(tmp_path / "run"),
     ]  # fmt: skip
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603  (ours)

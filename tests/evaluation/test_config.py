@@ -5,20 +5,9 @@ import pytest
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Sampling
 from mull.evaluation import EvalConfig
+from mull.evaluation.budgets import RULES
 from mull.evaluation.config import differences
-
-
-def test_samples_are_drawn_once_for_all_arms_that_want_them(config: EvalConfig) -> None:
-    config = replace(config, strategies=("best_of_n", "early_stop"), forms=("reasoning", "direct"))
-    drawn = [[arm.name for arm in draw.arms] for draw in config.draws("m")]
-    assert drawn == [
-        ["m/reasoning/best_of_n", "m/reasoning/self_consistency"],
-        ["m/reasoning/early_stop"],
-        ["m/reasoning/greedy"],
-        ["m/direct/best_of_n", "m/direct/self_consistency"],
-        ["m/direct/early_stop"],
-        ["m/direct/greedy"],
-    ]
+from mull.search import STRATEGIES, strategy_options
 
 
 def test_arms_about_votes_and_greedy_have_no_verifier(config: EvalConfig) -> None:
@@ -48,7 +37,7 @@ def test_a_spec_says_what_is_drawn_and_nothing_a_strategy_does_not_know(
     early, vote, greedy = (config.spec(arm, 4) for arm in config.arms("m"))
     assert early.options == {
         "n": 4,
-        "width": 4,
+        "width": 1,
         "verifier": "countdown-checker",
         "max_tokens": 256,
         "thinking": "off",
@@ -61,13 +50,43 @@ def test_a_spec_says_what_is_drawn_and_nothing_a_strategy_does_not_know(
     assert greedy.options == {"max_tokens": 256, "thinking": "off"}
 
 
+def test_what_is_said_of_a_strategy_holds_at_every_budget(config: EvalConfig) -> None:
+    texts = ("best_of_n", "best_of_n+temperature=0.5+top_k=3", "best_of_n+verifier=none")
+    plain, said, vote = replace(config, strategies=texts, has_baselines=False).arms("m")
+    assert len({plain.name, said.name, vote.name}) == 3
+    assert config.spec(said, 4).options["temperature"] == 0.5
+    assert config.spec(said, 64).options["top_k"] == 3
+    assert config.spec(plain, 64).options["temperature"] == 1.0
+    assert plain.verifier == said.verifier == "countdown-checker"
+    assert vote.verifier is None
+    assert said.label == "m best of n (countdown-checker, temperature 0.5, top_k 3)"
+    assert vote.label == "m best of n (majority vote)"
+
+
+def test_every_strategy_has_a_rule_whose_options_it_knows() -> None:
+    assert RULES.keys() == STRATEGIES.keys()
+    for name, rule in RULES.items():
+        for n in (1, 2, 4, 16, 64, 256):
+            for depth in (2, 3, 5):
+                assert rule.options(n, depth).keys() <= strategy_options(name).keys()
+
+
+def test_replayed_arms_are_measured_at_powers_of_two_as_well(config: EvalConfig) -> None:
+    config = replace(config, budgets=(3, 10), rollouts=40)
+    best, _, greedy = config.arms("m")
+    assert config.budgets_of(best) == (1, 2, 3, 4, 8, 10, 16, 20, 32, 40)
+    assert config.budgets_of(greedy) == (1,)
+
+
 def test_greedy_is_drawn_once_whatever_the_seeds(config: EvalConfig) -> None:
-    *_, greedy = replace(config, num_seeds=3).draws("m")
-    assert (greedy.ns, greedy.num_seeds, greedy.wave) == ((1,), 1, 1)
+    best, _, greedy = replace(config, num_seeds=3, seed=5).arms("m")
+    assert list(config.seeds_of(greedy)) == [0]
+    assert list(replace(config, num_seeds=3, seed=5).seeds_of(best)) == [5, 6, 7]
 
 
-def test_counts_are_ordered_and_blind_play_belongs_to_countdown(config: EvalConfig) -> None:
-    assert replace(config, ns=(16, 1, 4, 4)).ns == (1, 4, 16)
+def test_budgets_are_ordered_and_rollouts_cover_them(config: EvalConfig) -> None:
+    assert replace(config, budgets=(16, 1, 4, 4)).budgets == (1, 4, 16)
+    assert replace(config, rollouts=3).rollouts == 16
     assert config.has_blind_play
     assert not replace(config, has_baselines=False).has_blind_play
     assert len(replace(config, has_baselines=False).arms("m")) == 1
@@ -78,17 +97,18 @@ def test_counts_are_ordered_and_blind_play_belongs_to_countdown(config: EvalConf
     [
         ({"strategies": ("best_of",)}, "no strategy `best_of`"),
         ({"forms": ("verbose",)}, "no form `verbose`"),
-        ({"ns": ()}, "`n` is empty"),
-        ({"ns": (0,)}, "`n` is 0"),
-        ({"ns": (10_001,)}, "`n` is 10001"),
+        ({"strategies": ("best_of_n+width=3",)}, "`width=3` in `best_of_n\\+width=3` is no option"),
+        ({"strategies": ("best_of_n+n",)}, "`n` in `best_of_n\\+n` is no option"),
+        ({"budgets": ()}, "`budgets` is empty"),
+        ({"budgets": (0,)}, "`budgets` is 0"),
+        ({"budgets": (10_001,)}, "`budgets` is 10001"),
         ({"num_seeds": 0}, "`seeds` is 0"),
         ({"max_tokens": 0}, "`max_tokens` is 0"),
-        ({"width": 0}, "`width` is 0"),
         ({"models": ()}, "at least one model"),
         ({"strategies": ()}, "at least one model, strategy"),
         ({"sampling": Sampling(-1.0)}, "temperature"),
         ({"sampling": Sampling(float("nan"))}, "temperature"),
-        ({"strategies": ("early_stop",), "verifier": None}, "needs a verifier"),
+        ({"strategies": ("early_stop",), "verifier": None}, "needs a verifier and there is none"),
     ],
 )
 def test_what_cannot_be_run_is_refused_at_once(

@@ -10,9 +10,9 @@ from toys import write_toy_checkpoint
 
 from mull.core.errors import BadInputError
 from mull.engine import Dtype
-from mull.evaluation import ArmResult, Bench, EvalConfig, ProblemSet, Reading, Report, evaluate
+from mull.evaluation import Bench, EvalConfig, ProblemSet, Report, Result, evaluate
 
-Lines = Callable[[str], list[ArmResult]]
+Lines = Callable[[str], list[Result]]
 
 
 @pytest.fixture
@@ -28,45 +28,43 @@ def config_of(toy: Path) -> EvalConfig:
     return EvalConfig(
         ProblemSet("letters", level=1, count=3),
         (str(toy),),
-        ns=(2, 5, 8),
+        budgets=(2, 5, 8),
         max_tokens=20,
         dtype=Dtype.FLOAT64,
     )
 
 
-def test_prefixes_equal_separate_runs_at_any_batch_size(
+def test_replays_equal_runs_of_their_own_at_any_batch_size(
     toy: Path, tmp_path: Path, lines: Lines
 ) -> None:
     config = replace(config_of(toy), has_baselines=False)
     evaluated(config, tmp_path / "together")
-    evaluated(replace(config, ns=(5,)), tmp_path / "alone", rows=3)
+    evaluated(replace(config, budgets=(5,)), tmp_path / "alone", rows=3)
     together = {line.key: line for line in lines("together")}
-    for line in lines("alone"):
-        (alone,) = line.readings
-        read_off = next(each for each in together[line.key].readings if each.n == 5)
+    for line in (line for line in lines("alone") if line.key in together):
         # How much of a prompt came from the cache depends on what ran beside it.
-        assert unshared(read_off) == unshared(alone)
-    assert len({line.readings[-1].generated_tokens for line in together.values()}) > 1
+        assert unshared(together[line.key]) == unshared(line)
+    assert len({line.spent.generated_tokens for line in together.values()}) > 6
 
 
-def unshared(reading: Reading) -> Reading:
-    return replace(reading, cached_tokens=0, flops=0.0)
+def unshared(line: Result) -> Result:
+    return replace(line, spent=replace(line.spent, cached_tokens=0, flops=0.0, seconds=0.0))
 
 
 def test_every_arm_is_charged_tokens_and_flops(toy: Path, tmp_path: Path) -> None:
     report = evaluated(config_of(toy), tmp_path / "run")
-    vote, greedy = (curve for curve in report.curves)
+    vote, greedy = report.curves
     assert vote.label.endswith("(majority vote)")
     for small, large in zip(vote.points, vote.points[1:], strict=False):
         assert 0 < small.generated_tokens < large.generated_tokens <= large.n * 20
         assert 0 < small.flops < large.flops
     assert greedy.points[0].generated_tokens <= 20
-    assert report.models[str(toy)].startswith("toy@")
-    assert report.models[str(toy)].endswith("float64")
+    assert report.sources[str(toy)].startswith("toy@")
+    assert report.sources[str(toy)].endswith("float64")
 
 
 def test_another_numerical_format_is_another_evaluation(toy: Path, tmp_path: Path) -> None:
-    config = replace(config_of(toy), has_baselines=False, ns=(1,))
+    config = replace(config_of(toy), has_baselines=False, budgets=(1,))
     evaluated(config, tmp_path / "run")
     with pytest.raises(BadInputError, match="`dtype` is float64 there and float32 here"):
         evaluated(replace(config, dtype=Dtype.FLOAT32), tmp_path / "run")

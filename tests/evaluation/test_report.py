@@ -5,17 +5,19 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from mull.core.codec import Json
 from mull.core.expansion import Call
-from mull.evaluation import ArmResult, EvalConfig, ProblemSet, Reading, Report, blind_curve
-from mull.evaluation.curves import curves_of
+from mull.core.usage import Usage
+from mull.evaluation import Axis, EvalConfig, ProblemSet, Report, Result, blind_curve
+from mull.evaluation.curves import curve_of
 from mull.evaluation.figure import Axes, Dot, Series, accuracy_figure
-from mull.evaluation.table import rows_of
+from mull.evaluation.results import Key, Level, Pruning
+from mull.evaluation.sheets import sheets_of
 from mull.policies.scripted import Reply, ScriptedPolicy
 from mull.puzzles import puzzle_of
 from mull.tasks import Example, write_trace
@@ -75,26 +77,39 @@ def test_the_summary_holds_every_number_with_its_configuration(
     report = run(config)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     assert summary == json.loads(json.dumps(report.to_json()))
-    assert summary["config"]["ns"] == [1, 4, 16]
-    assert summary["models"] == {"player": "scripted@1"}
-    assert summary["axis"] == "generated tokens per problem"
+    assert summary["config"]["budgets"] == [1, 4, 16]
+    assert summary["sources"] == {
+        "countdown-checker": "countdown-checker@1",
+        "player": "scripted@1",
+    }
     first = summary["curves"][0]
     assert first["num_problems"] == 5
-    assert [point["n"] for point in first["points"]] == [1, 4, 16]
+    assert [point["n"] for point in first["points"]] == [1, 2, 4, 8, 16]
     assert set(first["points"][0]["accuracy"]) == {"value", "low", "high"}
-    assert all("cached_tokens" in point for point in first["points"])
+    assert {each["axis"] for each in summary["comparisons"]} == {"tokens", "flops", "seconds"}
 
 
-def test_a_table_row_says_how_often_and_for_how_much(config: EvalConfig, run: Evaluate) -> None:
+def test_the_table_shows_every_budget_that_was_asked_for(config: EvalConfig, run: Evaluate) -> None:
     report = run(config)
-    rows = list(rows_of(report.curves))
-    assert [row.cells[1] for row in rows] == ["1", "4", "16", "1", "4", "16", "1", "1", "4", "16"]
-    assert sum(row.starts_arm for row in rows) == 4
-    (*_, prompt, flops) = rows[2].cells
-    point = report.curves[0].points[2]
+    rows = report.tables()[0].rows
+    assert [row[1] for row in rows] == ["1", "4", "16", "1", "4", "16", "1", "1", "4", "16"]
+    assert len({row[0] for row in rows}) == 4
+    (*_, prompt, flops) = rows[2]
+    point = report.curves[0].at(16)
+    assert point is not None
     assert prompt == f"{point.prompt_tokens:,.0f}"
-    assert flops == f"{point.flops / 1e9:,.2f}"
-    assert rows[-1].cells[-3:] == ("-", "-", "-")
+    assert flops == f"{point.flops / 1e6:,.1f}"
+    assert rows[-1][-3:] == ("-", "-", "-")
+
+
+def test_a_table_as_markdown_has_a_rule_and_all_rows(config: EvalConfig, run: Evaluate) -> None:
+    report = replace(run(config), command="mull eval countdown")
+    text = report.markdown()
+    assert "mull eval countdown" in text
+    lines = report.tables()[0].markdown().splitlines()
+    assert {line.count("|") for line in lines[2:] if line} == {len(report.tables()[0].columns) + 1}
+    assert len(lines) == 4 + len(report.tables()[0].rows)
+    assert "- seeds: 0 to 0" in text
 
 
 def test_published_numbers_stand_beside_the_same_games_only(
@@ -114,36 +129,49 @@ def test_published_numbers_stand_beside_the_same_games_only(
 # Curves
 
 
-def reading(n: int, *, is_right: bool, tokens: int) -> Reading:
-    return Reading(n, is_right, True, tokens, 10, 5, 3.0)
+ARM = "m/reasoning/best_of_n"
 
 
-def hand_made(config: EvalConfig, examples: list[Example]) -> dict[tuple[str, str, int], ArmResult]:
+def result(budget: int, problem: str, seed: int, num_right: int, **facts: Any) -> Result:
+    spent = Usage(10, 5, visible_tokens=budget * 10, flops=3.0, seconds=0.5)
+    given: dict[str, Any] = {
+        "is_right": num_right > 0, "has_answer": True, "num_answers": budget,
+        "num_right": num_right, "spent": spent, "stop": "completed",
+    }  # fmt: skip
+    return Result(ARM, budget, problem, seed, **(given | facts))
+
+
+def hand_made(config: EvalConfig, examples: list[Example]) -> dict[Key, Result]:
     """Two problems, two seeds, 4 samples: the first has 3 and 1 right ones, the second none."""
-    lines = list[ArmResult]()
-    for example, counts in zip(examples, ((3, 1), (0, 0)), strict=True):
-        for seed, count in zip((7, 8), counts, strict=True):
-            readings = tuple(
-                reading(n, is_right=count > 1 or n * count >= 4, tokens=n * 10) for n in (1, 4)
-            )
-            arm = "m/reasoning/best_of_n"
-            lines.append(ArmResult(arm, example.id, "", seed, 4, count, readings, "completed", 0.5))
+    counts = {1: ((1, 0), (0, 0)), 2: ((2, 0), (0, 0)), 4: ((3, 1), (0, 0))}
+    lines = [
+        result(budget, example.id, seed, count)
+        for budget, problems in counts.items()
+        for example, seeds in zip(examples, problems, strict=True)
+        for seed, count in zip((7, 8), seeds, strict=True)
+    ]
     return {line.key: line for line in lines}
 
 
-def test_seeds_are_averaged_within_problems_and_samples_pooled(config: EvalConfig) -> None:
-    config = replace(
+@pytest.fixture
+def two(config: EvalConfig) -> EvalConfig:
+    return replace(
         config,
         problems=ProblemSet("countdown", suite="game24", count=2),
         models=("m",),
-        ns=(1, 4),
+        budgets=(1, 4),
+        rollouts=4,
         num_seeds=2,
         seed=7,
         has_baselines=False,
     )
-    examples = config.problems.examples()
-    (curve,) = curves_of(config, examples, hand_made(config, examples))
-    one, four = curve.points
+
+
+def test_seeds_are_averaged_within_problems_and_samples_pooled(two: EvalConfig) -> None:
+    examples = two.problems.examples()
+    (sheet,) = sheets_of(two, examples, hand_made(two, examples))
+    curve = curve_of(sheet)
+    one, _, four = curve.points
     assert one.accuracy.value == pytest.approx((0.5 + 0.0) / 2)
     assert four.accuracy.value == pytest.approx((1.0 + 0.0) / 2)
     assert one.pass_at_k is not None
@@ -154,6 +182,35 @@ def test_seeds_are_averaged_within_problems_and_samples_pooled(config: EvalConfi
     assert (four.generated_tokens, four.prompt_tokens, four.cached_tokens) == (40, 10, 5)
     assert curve.seconds == 2.0
     assert (curve.num_problems, curve.num_seeds) == (2, 2)
+
+
+def test_difficulty_comes_from_samples_that_smaller_budgets_did_not_see(two: EvalConfig) -> None:
+    examples = two.problems.examples()
+    (sheet,) = sheets_of(two, examples, hand_made(two, examples))
+    rates = sheet.unseen_pass_at_1()
+    assert rates is not None
+    assert list(rates) == [2 / 4, 0.0]  # samples 2 and 3 of two seeds: one right in each
+
+
+def test_what_happened_inside_is_added_up(two: EvalConfig) -> None:
+    examples, facts = two.problems.examples(), hand_made(two, two.problems.examples())
+    first, second = examples[0].id, examples[1].id
+    missed: dict[str, Any] = {"is_right": False, "value": 0.25}
+    pruned: dict[str, Any] = {"pruning": Pruning(8, 2), "levels": (Level(4, 3), Level(8, 2))}
+    for line in (
+        result(4, first, 7, 3, value=0.75, **pruned),
+        result(4, first, 8, 1, **missed),
+        result(4, second, 7, 0, pruning=Pruning(2, 1), levels=(Level(4, 4),)),
+    ):
+        facts[line.key] = line
+    (sheet,) = sheets_of(two, examples, facts)
+    point = curve_of(sheet).points[-1]
+    assert point.recall is not None
+    assert point.recall.value == 1 / 2  # two solves reached a right answer, one gave it
+    assert point.value == pytest.approx(0.5)
+    assert point.false_prunes is not None
+    assert point.false_prunes.value == pytest.approx(3 / 10)
+    assert point.duplicates == pytest.approx((1 / 8, 6 / 8))
 
 
 def test_strategies_that_stop_early_have_no_pass_at_k(config: EvalConfig, run: Evaluate) -> None:
@@ -173,11 +230,13 @@ def test_blind_play_is_the_scripted_player_who_moves_at_random(
     # The same game played by two programs: numpy walks, and derivations through the whole
     # pipeline of policy, solver, checker and grader.
     problems = ProblemSet("countdown", suite="game24-hard", count=30)
-    curves = run(config, problems=problems, ns=(1, 16, 64)).curves
+    curves = run(config, problems=problems, budgets=(1, 16, 64)).curves
     played, blind = curves[0], curves[-1]
     assert blind.is_blind
     assert blind.num_problems == 30
-    for through_all, alone in zip(played.points, blind.points, strict=True):
+    for alone in blind.points:
+        through_all = played.at(alone.n)
+        assert through_all is not None
         assert through_all.pass_at_k is not None
         assert through_all.pass_at_k.value == pytest.approx(alone.accuracy.value, abs=0.06)
         assert alone.generated_tokens == 0
@@ -211,6 +270,17 @@ def test_reasoning_and_direct_answers_are_told_apart(run: Evaluate) -> None:
     for (form, _), curve in curves.items():
         right = {point.accuracy.value for point in curve.points}
         assert right == ({1.0} if form == "reasoning" else {0.0})
+
+
+def test_the_page_has_a_figure_and_a_comparison_for_every_axis(
+    config: EvalConfig, run: Evaluate
+) -> None:
+    report = run(config)
+    page = report.html()
+    assert page.count("<svg") == len(report.axes) == 3
+    for axis in Axis:
+        assert f"At matched compute: {axis.meaning}" in page
+        assert f"{axis.meaning} per problem" in report.figure(axis)
 
 
 # The figure

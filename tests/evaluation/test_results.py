@@ -15,11 +15,11 @@ import pytest
 from mull.core.errors import BadInputError, PolicyError, StoreError
 from mull.core.expansion import Call, Sampling
 from mull.evaluation import EvalConfig, ProblemSet, Report, run_directory
-from mull.evaluation.results import CONFIG, RESULTS, ArmResult
+from mull.evaluation.results import CONFIG, RESULTS, Result
 from mull.policies.scripted import Reply, ScriptedPolicy
 
 Evaluate = Callable[..., Report]
-Lines = Callable[[str], list[ArmResult]]
+Lines = Callable[[str], list[Result]]
 
 CHILD = """
 import asyncio, sys
@@ -39,8 +39,8 @@ asyncio.run(evaluate(CONFIG, Path({path!r}), bench=bench))
 """
 
 
-def without_seconds(lines: list[ArmResult]) -> set[ArmResult]:
-    return {replace(line, seconds=0.0) for line in lines}
+def without_seconds(lines: list[Result]) -> set[Result]:
+    return {replace(line, spent=replace(line.spent, seconds=0.0)) for line in lines}
 
 
 def test_a_killed_run_is_continued_and_ends_as_if_nothing_had_happened(
@@ -94,10 +94,10 @@ def test_a_directory_of_another_evaluation_is_refused_by_what_differs(
     config: EvalConfig, run: Evaluate
 ) -> None:
     run(config)
-    other = replace(config, sampling=Sampling(temperature=0.7), ns=(1, 8))
+    other = replace(config, sampling=Sampling(temperature=0.7), budgets=(1, 8))
     with pytest.raises(BadInputError) as caught:
         run(other)
-    assert "`ns` is 1,4,16 there and 1,8 here" in caught.value.message
+    assert "`budgets` is 1,4,16 there and 1,8 here" in caught.value.message
     assert "`sampling.temperature` is 1.0 there and 0.7 here" in caught.value.message
     assert "--out" in (caught.value.hint or "")
 
@@ -108,7 +108,7 @@ def test_other_weights_under_the_same_name_are_refused(
     run(config)
     results = tmp_path / "run" / RESULTS
     results.write_text("".join(results.read_text().splitlines(keepends=True)[:2]))
-    with pytest.raises(BadInputError, match=r"model `scripted@1`; `player` is now `scripted@2`"):
+    with pytest.raises(BadInputError, match=r"of `scripted@1`; `player` is now `scripted@2`"):
         run(config, policy=replace(player, model="scripted@2"))
 
 

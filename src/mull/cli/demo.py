@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mull.build import DEFAULT_MODEL, OpenModel, open_model
-from mull.cli.curves import quoted_lines
-from mull.cli.draws import watching_draws
 from mull.cli.options import JsonOption, ModelOption
 from mull.cli.output import show, show_json, show_table
 from mull.cli.progress import watching
+from mull.cli.reports import quoted_lines
 from mull.cli.solution import show_solution, usage_json
+from mull.cli.stages import watching_stages
 from mull.core.codec import Json, encode
 from mull.core.errors import BadInputError
 from mull.core.solution import Solution
@@ -29,7 +29,7 @@ from mull.evaluation.demo import (
     search_until_accepted,
 )
 from mull.evaluation.quoted import GPT4_GAME24, SOURCE
-from mull.evaluation.table import percent
+from mull.evaluation.tables import percent
 from mull.puzzles import Countdown
 from mull.solver import Observer
 
@@ -61,7 +61,7 @@ async def _demo(name: str, *, as_json: bool) -> None:
         story.tell()
         story.tell("2. The 100 games of the Tree of Thoughts paper (ranks 900-999)", "bold")
         story.tell("   mull trains on none of their number sets, with any target.")
-        with watching_draws() as watcher:
+        with watching_stages() as watcher:
             plays = await play_games(name, model, watcher)
     if as_json:
         show_json("demo", _as_json(tries, plays))

@@ -1,4 +1,4 @@
-"""What one evaluation is: problems, arms and how much each may draw."""
+"""What one evaluation is: problems, arms and how much each may spend."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,62 +10,17 @@ from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Sampling, Thinking
 from mull.core.spec import Option, Spec
 from mull.engine import Dtype
+from mull.evaluation.arms import BEST, GREEDY, VOTES, Arm, options_said
+from mull.evaluation.budgets import RULES, Rule
 from mull.evaluation.problems import ProblemSet
 from mull.search import STRATEGIES, strategy_options
 from mull.tasks import Form
 
 FORMS: Final = ("reasoning", "direct")
-BEST: Final = "best_of_n"
-VOTES: Final = "self_consistency"
-GREEDY: Final = "greedy"
 MAX_SEEDS: Final = 1_000
+MAX_BUDGET: Final = 10_000
 MAX_TEMPERATURE: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One way to answer, as one row group of the table and one series of the plot."""
-
-    model: str
-    form: Form
-    strategy: str
-    verifier: str | None
-    """None where answers are voted on or given unchecked."""
-
-    @property
-    def name(self) -> str:
-        """Unique within an evaluation."""
-        return f"{self.model}/{self.form}/{self.strategy}"
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        chosen = f" ({self.verifier})" if self.verifier else ""
-        if self.strategy == BEST and not self.verifier:
-            chosen = " (majority vote)"
-        form = "" if self.form == "reasoning" else ", direct"
-        return f"{self.model} {self.strategy.replace('_', ' ')}{form}{chosen}"
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """One solve a problem and seed. Every arm in it asks for the same samples."""
-
-    spec: Spec
-    """The strategy that draws, with the largest n."""
-    arms: tuple[Arm, ...]
-    ns: tuple[int, ...]
-    """Sample counts that are read off, ascending; the last is what is drawn."""
-    num_seeds: int
-    wave: int
-    """Branches that one solve has in flight at once."""
-
-    @property
-    def label(self) -> str:
-        """For people who watch."""
-        strategies = " and ".join(arm.strategy.replace("_", " ") for arm in self.arms)
-        form = "" if self.arms[0].form == "reasoning" else ", direct"
-        return f"{self.arms[0].model} {strategies}{form}"
+SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +30,12 @@ class EvalConfig:
     problems: ProblemSet
     models: tuple[str, ...]
     strategies: tuple[str, ...] = (BEST,)
+    """By name, each with what is to hold for it at every budget: `beam+guide=random`."""
     forms: tuple[Form, ...] = ("reasoning",)
-    ns: tuple[int, ...] = (1, 4, 16, 64)
-    """Sample counts; the largest is drawn and the others are read off its prefix."""
+    budgets: tuple[int, ...] = (1, 4, 16, 64)
+    """In samples' worth; `budgets.RULES` says what that is to each strategy."""
+    rollouts: int = 1
+    """Recorded a problem for the strategies that are replayed; at least the largest budget."""
     num_seeds: int = 1
     seed: int = 0
     """Solves use the seeds from here on, one after the other."""
@@ -87,31 +45,33 @@ class EvalConfig:
     dtype: Dtype = Dtype.FLOAT32
     """Numerical format of the models: it changes what a seed draws."""
     verifier: str | None = None
-    """By the name under which a verifier speaks; arms about votes and greedy run without."""
-    width: int = 16
-    """Samples that `early_stop` draws before it looks."""
+    """By the name under which it speaks: judges answers; votes and greedy run without."""
+    guide: str | None = None
+    """Judges steps, for the strategies that search by them."""
     has_baselines: bool = True
     """Greedy, majority vote and, for countdown, blind legal play beside what is asked."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ns", tuple(sorted(set(self.ns))))
         for name in ("models", "strategies", "forms"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
-        self._check_names()
-        _check_range("n", self.ns, at_most=10_000)
+        object.__setattr__(self, "budgets", tuple(sorted(set(self.budgets))))
+        _check_range("budgets", self.budgets, at_most=MAX_BUDGET)
+        object.__setattr__(self, "rollouts", max(self.rollouts, self.budgets[-1]))
+        _check_range("rollouts", (self.rollouts,), at_most=MAX_BUDGET)
         _check_range("seeds", (self.num_seeds,), at_most=MAX_SEEDS)
         _check_range("max_tokens", (self.max_tokens,), at_most=1_000_000)
-        _check_range("width", (self.width,), at_most=10_000)
         if not 0.0 < self.sampling.temperature <= MAX_TEMPERATURE:
             raise BadInputError(
                 f"temperature is {self.sampling.temperature}; it must lie above 0 and not above "
                 f"{MAX_TEMPERATURE}",
                 hint="strategy `greedy` decodes at temperature 0",
             )
+        self._check_names()
 
     def _check_names(self) -> None:
+        strategies = [text.partition("+")[0] for text in self.strategies]
         for kind, names, known in (
-            ("strategy", self.strategies, STRATEGIES),
+            ("strategy", strategies, STRATEGIES),
             ("form", self.forms, FORMS),
         ):
             for name in names:
@@ -119,11 +79,8 @@ class EvalConfig:
                     raise UnknownNameError(kind, name, known)
         if not (self.models and self.strategies and self.forms):
             raise BadInputError("an evaluation needs at least one model, strategy and form")
-        if "early_stop" in self.strategies and self.verifier is None:
-            raise BadInputError(
-                "strategy `early_stop` stops at an accepted answer and needs a verifier",
-                hint="name one with `--verifier`, or choose another strategy",
-            )
+        for arm in self.arms(self.models[0]):
+            _check_judges(arm)
 
     @property
     def has_blind_play(self) -> bool:
@@ -139,52 +96,68 @@ class EvalConfig:
             wanted += [] if has_vote else [VOTES]
             wanted += [] if GREEDY in wanted else [GREEDY]
         return tuple(
-            Arm(model, form, strategy, self._verifier_of(strategy))
-            for form in self.forms
-            for strategy in wanted
+            Arm(model, form, text, self._options(text)) for form in self.forms for text in wanted
         )
 
-    def _verifier_of(self, strategy: str) -> str | None:
-        return None if strategy in {VOTES, GREEDY} else self.verifier
+    def _options(self, text: str) -> dict[str, Option]:
+        said = options_said(text)
+        known = strategy_options(text.partition("+")[0])
+        unchecked = text in {VOTES, GREEDY}
+        offered = {"verifier": None if unchecked else self.verifier, "guide": self.guide}
+        judges = {name: judge for name, judge in offered.items() if judge and name in known}
+        return {name: value for name, value in (judges | said).items() if value is not None}
 
-    def spec(self, arm: Arm, n: int) -> Spec:
-        """The arm's strategy with n samples."""
+    def spec(self, arm: Arm, budget: int) -> Spec:
+        """The arm's strategy with this many samples' worth."""
         offered: Mapping[str, Option] = {
-            "n": n,
-            "width": min(self.width, n),
-            "verifier": arm.verifier,
             "max_tokens": self.max_tokens,
             "thinking": (Thinking.AUTO if arm.form == "reasoning" else Thinking.OFF).value,
-            "temperature": self.sampling.temperature,
-            "top_k": self.sampling.top_k,
-            "top_p": self.sampling.top_p,
-            "min_p": self.sampling.min_p,
+            **{name: getattr(self.sampling, name) for name in SAMPLING},
+            **rule_of(arm).options(budget, self.problems.depth),
+            **arm.options,
         }
         known = strategy_options(arm.strategy)
         given = {name: value for name, value in offered.items() if value is not None}
         return Spec(arm.strategy, {name: given[name] for name in given if name in known})
 
-    def draws(self, model: str) -> tuple[Draw, ...]:
-        """The solves of one model. Arms that want the same samples share them."""
-        groups = dict[tuple[Form, str], list[Arm]]()
-        for arm in self.arms(model):
-            shared = "samples" if arm.strategy in {BEST, VOTES} else arm.strategy
-            groups.setdefault((arm.form, shared), []).append(arm)
-        return tuple(self._draw(arms) for arms in groups.values())
+    def budgets_of(self, arm: Arm) -> tuple[int, ...]:
+        """At what budgets an arm is measured, ascending.
 
-    def _draw(self, arms: Sequence[Arm]) -> Draw:
-        # The arm with a verifier draws for all: its tree holds the scores it needs, and the others
-        # do not look at scores.
-        drawing = next((arm for arm in arms if arm.verifier), arms[0])
-        if drawing.strategy == GREEDY:  # has one answer, whatever the seed
-            return Draw(self.spec(drawing, 1), tuple(arms), (1,), num_seeds=1, wave=1)
-        largest = self.ns[-1]
-        wave = min(self.width, largest) if drawing.strategy == "early_stop" else largest
-        return Draw(self.spec(drawing, largest), tuple(arms), self.ns, self.num_seeds, wave)
+        A replayed arm costs nothing to measure, so it is at every power of two as well: between
+        sparse points a curve read off a straight line would be read too low.
+        """
+        rule = rule_of(arm)
+        if rule.has_one_budget:
+            return (1,)
+        if not rule.is_replayed:
+            return self.budgets
+        powers = [2**k for k in range(self.rollouts.bit_length())]
+        return tuple(sorted({*powers, *self.budgets, self.rollouts // 2 or 1, self.rollouts}))
+
+    def seeds_of(self, arm: Arm) -> range:
+        """The seeds an arm is solved with; greedy decoding has one answer, whatever the seed."""
+        return range(self.seed, self.seed + (1 if arm.strategy == GREEDY else self.num_seeds))
 
     def to_json(self) -> Mapping[str, Json]:
         """Every setting, defaults included."""
         return cast("Mapping[str, Json]", json.loads(json.dumps(asdict(self))))
+
+
+def rule_of(arm: Arm) -> Rule:
+    """How the arm's strategy is given a budget."""
+    return RULES[arm.strategy]
+
+
+def _check_judges(arm: Arm) -> None:
+    """Refuse an arm that needs a verifier or a guide and has none."""
+    for option, is_required in strategy_options(arm.strategy).items():
+        if option not in {"verifier", "guide"} or not is_required or arm.options.get(option):
+            continue
+        free = [name for name in STRATEGIES if not strategy_options(name).get(option)]
+        raise BadInputError(
+            f"strategy `{arm.strategy}` needs a {option} and there is none",
+            hint=f"name one with `--{option}`, or choose one that does not: {', '.join(free)}",
+        )
 
 
 def _check_range(option: str, values: Sequence[int], *, at_most: int) -> None:

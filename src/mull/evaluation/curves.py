@@ -1,44 +1,56 @@
 """From results to curves: accuracy and pass@k against what was spent, with 95 % intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from mull.core.clock import SystemClock
-from mull.evaluation.config import BEST, VOTES, Arm, Draw, EvalConfig
-from mull.evaluation.intervals import Interval, mean_intervals
-from mull.evaluation.results import ArmResult, Key, Reading
+from mull.evaluation.intervals import Floats, Interval, mean_intervals, paired_interval
+from mull.evaluation.results import Result
+from mull.evaluation.sheets import Axis, Sheet
 from mull.puzzles import Countdown, puzzle_of
 from mull.tasks import Example, blind_successes, pass_at_k
 
 BLIND: Final = "blind legal play"
-_FAIR_SAMPLES: Final = frozenset({BEST, VOTES})
-"""Strategies that draw all their samples, whatever the first ones were."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An arm with n samples. Costs are means per problem."""
+    """An arm with n samples' worth. Costs are means per problem."""
 
     n: int
     accuracy: Interval
     """Share of problems whose given answer is right."""
-    pass_at_k: Interval | None
+    pass_at_k: Interval | None = None
     """Chance that one of n samples is right, unbiased, out of all that were drawn; None for
-    strategies that stop early or draw once, whose samples are no fair draw of many."""
-    answered: float
+    strategies whose answers are no fair draw of many."""
+    answered: float = 1.0
     """Share of problems that got an answer at all."""
-    generated_tokens: float
-    prompt_tokens: float
-    cached_tokens: float
-    flops: float
+    generated_tokens: float = 0.0
+    prompt_tokens: float = 0.0
+    cached_tokens: float = 0.0
+    flops: float = 0.0
+    seconds: float = 0.0
+    recall: Interval | None = None
+    """Of the solves that reached a right answer, the share that gave it; None where none did."""
+    value: float | None = None
+    """What the arm's own judge thought of the answers it gave: the proxy, beside the accuracy."""
+    duplicates: tuple[float, ...] = ()
+    """By depth, the share of states that another node of that depth stands in already."""
+    false_prunes: Interval | None = None
+    """Of the states that were given up, the share from which the target could be reached."""
+
+    def cost(self, axis: Axis) -> float:
+        """What a problem cost."""
+        costs = {Axis.TOKENS: self.generated_tokens, Axis.FLOPS: self.flops}
+        return costs.get(axis, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One arm over all its sample counts."""
+    """One arm over all its budgets."""
 
     name: str
     label: str
@@ -47,11 +59,12 @@ class Curve:
     form: str | None
     strategy: str
     verifier: str | None
+    guide: str | None
     num_problems: int
     num_seeds: int
     seconds: float
-    """Wall-clock time of drawing the largest n for every problem; arms with the same samples share
-    it."""
+    """Wall-clock time of the largest budget, all problems together; arms with the same samples
+    share it."""
     points: tuple[Point, ...]
 
     @property
@@ -60,44 +73,22 @@ class Curve:
         return self.model is None
 
     def at(self, n: int) -> Point | None:
-        """The point with n samples, if there is one."""
+        """The point with n samples' worth, if there is one."""
         return next((point for point in self.points if point.n == n), None)
 
 
-def curves_of(
-    config: EvalConfig, examples: Sequence[Example], results: Mapping[Key, ArmResult]
-) -> tuple[Curve, ...]:
-    """The curve of every arm, then blind play's. KeyError if results are missing."""
-    curves = [
-        _curve(draw, arm, [_seeds(config, draw, arm, each, results) for each in examples])
-        for model in config.models
-        for draw in config.draws(model)
-        for arm in draw.arms
-    ]
-    if not config.has_blind_play:
-        return tuple(curves)
-    blind = blind_curve(examples, ns=config.ns, num_seeds=config.num_seeds, seed=config.seed)
-    return (*curves, blind)
-
-
-def _seeds(
-    config: EvalConfig, draw: Draw, arm: Arm, example: Example, results: Mapping[Key, ArmResult]
-) -> list[ArmResult]:
-    seeds = range(config.seed, config.seed + draw.num_seeds)
-    return [results[arm.name, example.id, seed] for seed in seeds]
-
-
-def _curve(draw: Draw, arm: Arm, problems: Sequence[Sequence[ArmResult]]) -> Curve:
-    places = range(len(draw.ns))
-    accuracy = _over_problems([[_right(seeds, at) for at in places] for seeds in problems])
-    passes: Sequence[Interval | None] = [None for _ in places]
-    if arm.strategy in _FAIR_SAMPLES:
-        passes = _over_problems([[_pass_at(seeds, n) for n in draw.ns] for seeds in problems])
-    lines = [line for seeds in problems for line in seeds]
-    points = tuple(
-        _point(n, accuracy[at], passes[at], [line.readings[at] for line in lines])
-        for at, n in enumerate(draw.ns)
+def curve_of(sheet: Sheet) -> Curve:
+    """The curve of an arm."""
+    arm = sheet.arm
+    accuracy, passes = mean_intervals(sheet.right()), sheet.passes()
+    passed: Sequence[Interval | None] = (
+        [None for _ in sheet.budgets] if passes is None else mean_intervals(passes)
     )
+    points = tuple(
+        _point(n, accuracy[place], passed[place], sheet.results[place])
+        for place, n in enumerate(sheet.budgets)
+    )
+    seconds = sum(result.spent.seconds for seeds in sheet.results[-1] for result in seeds)
     return Curve(
         arm.name,
         arm.label,
@@ -105,43 +96,79 @@ def _curve(draw: Draw, arm: Arm, problems: Sequence[Sequence[ArmResult]]) -> Cur
         arm.form,
         arm.strategy,
         arm.verifier,
-        len(problems),
-        draw.num_seeds,
-        sum(line.seconds for line in lines),
+        arm.guide,
+        sheet.num_problems,
+        sheet.num_seeds,
+        seconds,
         points,
     )
 
 
-def _over_problems(values: Sequence[Sequence[float]]) -> list[Interval]:
-    """The mean of every column of [problems][columns], with its interval."""
-    return mean_intervals(np.array(values, dtype=np.float64))
-
-
-def _right(seeds: Sequence[ArmResult], place: int) -> float:
-    """Share of a problem's seeds whose answer is right."""
-    return sum(line.readings[place].is_right for line in seeds) / len(seeds)
-
-
-def _pass_at(seeds: Sequence[ArmResult], k: int) -> float:
-    """Unbiased from the samples of all seeds together: they are independent."""
-    num_samples = sum(line.num_samples for line in seeds)
-    return pass_at_k(num_samples, sum(line.num_right for line in seeds), k)
-
-
 def _point(
-    n: int, accuracy: Interval, passed: Interval | None, readings: Sequence[Reading]
+    n: int, accuracy: Interval, passed: Interval | None, problems: Sequence[Sequence[Result]]
 ) -> Point:
-    count = len(readings)
+    results = [result for seeds in problems for result in seeds]
+    values = [result.value for result in results if result.value is not None]
     return Point(
         n,
         accuracy,
         passed,
-        sum(reading.has_answer for reading in readings) / count,
-        sum(reading.generated_tokens for reading in readings) / count,
-        sum(reading.prompt_tokens for reading in readings) / count,
-        sum(reading.cached_tokens for reading in readings) / count,
-        sum(reading.flops for reading in readings) / count,
+        _mean([result.has_answer for result in results]),
+        _mean([result.spent.generated_tokens for result in results]),
+        _mean([result.spent.prompt_tokens for result in results]),
+        _mean([result.spent.cached_tokens for result in results]),
+        _mean([result.spent.flops for result in results]),
+        _mean([result.spent.seconds for result in results]),
+        _ratio([_recalled(seeds) for seeds in problems]),
+        _mean(values) if values else None,
+        _duplicates(results),
+        _ratio([_pruned(seeds) for seeds in problems]),
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _recalled(seeds: Sequence[Result]) -> tuple[float, float]:
+    """Solves that gave a right answer, and solves that could have."""
+    return (
+        float(sum(result.is_right for result in seeds)),
+        float(sum(result.num_right > 0 for result in seeds)),
+    )
+
+
+def _pruned(seeds: Sequence[Result]) -> tuple[float, float]:
+    """States given up that were solvable, and all that were given up."""
+    pruned = [result.pruning for result in seeds if result.pruning is not None]
+    return float(sum(each.num_solvable for each in pruned)), float(
+        sum(each.num_states for each in pruned)
+    )
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> Interval | None:
+    """The sum of the firsts over the sum of the seconds, which must not be zero."""
+    values = np.array(pairs, dtype=np.float64)
+    if not values[:, 1].any():
+        return None
+
+    def of_means(means: Floats) -> Floats:
+        # A resample without any of what is counted says nothing: it takes the whole's ratio.
+        whole = values[:, 0].sum() / values[:, 1].sum()
+        below = np.maximum(means[:, 1], 1e-12)
+        return np.where(means[:, 1] > 0, means[:, 0] / below, whole)
+
+    return paired_interval(values, of_means)
+
+
+def _duplicates(results: Sequence[Result]) -> tuple[float, ...]:
+    depth = max((len(result.levels) for result in results), default=0)
+    rates = list[float]()
+    for place in range(depth):
+        levels = [result.levels[place] for result in results if place < len(result.levels)]
+        num_distinct = sum(level.num_distinct for level in levels)
+        rates.append(1.0 - num_distinct / sum(level.num_states for level in levels))
+    return tuple(rates)
 
 
 def blind_curve(
@@ -157,12 +184,13 @@ def blind_curve(
     num_samples = ns[-1] * num_seeds
     counts = blind_successes(puzzles, num_samples=num_samples, seed=seed)
     seconds = clock.now() - start
-    passes = _over_problems([[pass_at_k(num_samples, count, n) for n in ns] for count in counts])
+    passes = np.array([[pass_at_k(num_samples, count, n) for n in ns] for count in counts])
     points = tuple(
-        Point(n, passed, passed, 1.0, 0.0, 0.0, 0.0, 0.0)
-        for n, passed in zip(ns, passes, strict=True)
+        Point(n, passed, passed) for n, passed in zip(ns, mean_intervals(passes), strict=True)
     )
-    return Curve(BLIND, BLIND, None, None, BLIND, None, len(puzzles), num_seeds, seconds, points)
+    return Curve(
+        BLIND, BLIND, None, None, BLIND, None, None, len(puzzles), num_seeds, seconds, points
+    )
 
 
 def _countdown(example: Example) -> Countdown:

@@ -10,11 +10,13 @@ from typing import Final
 from mull.build import OpenModel
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
+from mull.evaluation.arms import BEST
 from mull.evaluation.config import EvalConfig
 from mull.evaluation.curves import Curve, blind_curve
-from mull.evaluation.evaluate import Bench, Watcher, evaluate, solver_for
+from mull.evaluation.evaluate import Bench, evaluate
 from mull.evaluation.intervals import Interval
 from mull.evaluation.problems import ProblemSet
+from mull.evaluation.runner import Progress, solver_for
 from mull.puzzles import Countdown, to_problem
 from mull.solver import Observer
 from mull.verifiers import CountdownChecker
@@ -83,10 +85,10 @@ class Play:
     tokens: float | None
     """Generated, a game; None for play without a model."""
     seconds: float
-    """All games together."""
+    """All games together; of many samples drawn at once, a few have their share of the time."""
 
 
-async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play]:
+async def play_games(name: str, model: OpenModel, watcher: Progress) -> list[Play]:
     """Play all games with an open model, and blindly; nothing is kept."""
 
     @asynccontextmanager
@@ -95,18 +97,16 @@ async def play_games(name: str, model: OpenModel, watcher: Watcher) -> list[Play
 
     checker = CountdownChecker()
     bench = Bench((checker,), already_open)
-    whole = EvalConfig(GAMES, (name,), ns=SAMPLES, verifier=checker.source.verifier, seed=SEED)
-    # One sample has a run of its own, so that it is timed by itself.
-    single = replace(whole, ns=SAMPLES[:1], has_baselines=False)
+    config = EvalConfig(
+        GAMES, (name,), budgets=SAMPLES, verifier=checker.source.verifier, seed=SEED
+    )
     with TemporaryDirectory(prefix="mull-demo-") as directory:
-        few = await evaluate(single, Path(directory) / "few", bench=bench, watcher=watcher)
-        many = await evaluate(whole, Path(directory) / "many", bench=bench, watcher=watcher)
-    best, vote, greedy, _ = many.curves
+        report = await evaluate(config, Path(directory) / "games", bench=bench, watcher=watcher)
+    best, vote, greedy, _ = report.curves
     checked = f"{name}, best by the checker"
     return [
         _play(greedy, 1, f"{name}, greedy"),
-        replace(_play(best, SAMPLES[0], checked), seconds=few.curves[0].seconds),
-        _play(best, SAMPLES[-1], checked),
+        *(_play(best, n, checked) for n in SAMPLES),
         _play(vote, SAMPLES[-1], f"{name}, majority vote"),
         *blind_plays(),
     ]
@@ -117,12 +117,15 @@ def blind_plays() -> list[Play]:
     games = GAMES.examples()
     few, many = (blind_curve(games, ns=ns, num_seeds=1, seed=SEED) for ns in (SAMPLES[:1], SAMPLES))
     plays = [_play(many, n, many.label) for n in SAMPLES]
-    return [replace(plays[0], seconds=few.seconds), *plays[1:]]
+    return [
+        replace(play, seconds=curve.seconds) for play, curve in zip(plays, (few, many), strict=True)
+    ]
 
 
 def _play(curve: Curve, n: int, label: str) -> Play:
     point = next(point for point in curve.points if point.n == n)
     # With an exact checker best-of-n is right where any of n samples is: pass@n.
-    solved = point.pass_at_k if curve.strategy == "best_of_n" else None
+    solved = point.pass_at_k if curve.strategy == BEST else None
     tokens = None if curve.is_blind else point.generated_tokens
-    return Play(label, n, solved or point.accuracy, tokens, curve.seconds)
+    seconds = point.seconds * curve.num_problems
+    return Play(label, n, solved or point.accuracy, tokens, seconds)

@@ -1,54 +1,37 @@
 """One evaluation from its configuration to its report."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from mull.build import OpenModel, SearchPlan, StrategyTable, answer_keys, open_model
-from mull.core.errors import UnknownSolveError
-from mull.core.events import Event
-from mull.core.protocols import SolveSummary, Verifier
-from mull.core.spec import Spec
+from mull.build import OpenModel, StrategyTable, answer_keys, open_model
+from mull.core.expansion import Expansion
+from mull.core.problem import Problem
+from mull.core.protocols import Verifier
+from mull.core.tree import SearchTree
+from mull.core.usage import Headroom
 from mull.engine import Dtype
-from mull.evaluation.config import Draw, EvalConfig
-from mull.evaluation.curves import curves_of
+from mull.evaluation.arms import Arm
+from mull.evaluation.bank import Bank
+from mull.evaluation.config import EvalConfig, rule_of
 from mull.evaluation.report import Report
 from mull.evaluation.results import RunDirectory, run_directory, writable
-from mull.evaluation.runner import DEFAULT_ROWS, Runner, missing_units
-from mull.solver import Solver
+from mull.evaluation.runner import DEFAULT_ROWS, Progress, Runner, verifier_named
+from mull.evaluation.sheets import sheets_of
 from mull.tasks import Example
 
 SUMMARY: Final = "summary.json"
 PAGE: Final = "report.html"
 FIGURE: Final = "figure.svg"
+BANK: Final = "bank"
+_NO_TREE: Final = SearchTree(Problem.of("?"), "", 0)
+"""What a strategy that draws whole answers asks of it, it asks of every problem."""
 
 ModelOpener = Callable[[str, Dtype, int], AbstractAsyncContextManager[OpenModel]]
 """From a name, a numerical format and the branches that are to grow at once."""
-Watcher = Callable[[Draw, int, int], None]
-"""Told how many solves of a draw are done and how many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoJournal:
-    """Keeps no trace: a solve that is cut off is done again, and its results are kept elsewhere."""
-
-    async def append(self, solve_id: str, events: Sequence[Event]) -> None:
-        """Forget the events."""
-
-    async def flush(self) -> None:
-        """There is nothing to wait for."""
-
-    async def load(self, solve_id: str) -> Sequence[Event]:
-        """There is nothing to load."""
-        raise UnknownSolveError(f"solve `{solve_id}` was not kept")
-
-    async def solves(self) -> Sequence[SolveSummary]:
-        """None."""
-        return ()
 
 
 def open_here(
@@ -60,16 +43,20 @@ def open_here(
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What an evaluation runs on."""
+    """What an evaluation runs on. Nothing here changes what it finds, only how long it takes."""
 
     verifiers: Sequence[Verifier] = ()
     """Those that arms may name."""
     open_model: ModelOpener = open_here
     rows: int = DEFAULT_ROWS
-    """Branches that its policies grow at once."""
+    """Branches that each worker grows at once."""
+    workers: int = 1
+    """Processes that run a model, each with its own copy."""
+    bank: Path | None = None
+    """Where rollouts are kept, for other evaluations too; None: in the run's own directory."""
 
 
-def watch_nothing(draw: Draw, done: int, total: int) -> None:
+def watch_nothing(stage: str, done: int, total: int) -> None:
     """The watcher that does not look."""
 
 
@@ -78,22 +65,24 @@ async def evaluate(
     path: Path,
     *,
     bench: Bench | None = None,
-    watcher: Watcher = watch_nothing,
+    watcher: Progress = watch_nothing,
     command: str = "",
 ) -> Report:
     """Do what is missing of an evaluation, and write its report.
 
-    `path` gets `results.jsonl` (one line an arm, problem and seed), `summary.json`, `figure.svg`
-    and `report.html`. Run again with the same arguments, it continues; models are opened only where
-    something is missing. Raises BadInputError for a directory that is not this evaluation's.
+    `path` gets `results.jsonl` (one line an arm, budget, problem and seed), `summary.json`,
+    `figure.svg` and `report.html`. Run again with the same arguments, it continues; models are
+    opened only where something is missing. Raises BadInputError for a directory that is not this
+    evaluation's, UnknownNameError for a verifier that the bench does not have.
     """
     bench = bench or Bench()
     examples = config.problems.examples()
     with run_directory(path, config) as directory:
         for model in config.models:
-            await _draw_all(directory, model, examples, bench, watcher)
-        curves = curves_of(config, examples, directory.results)
-        report = Report(config, directory.models, curves, command)
+            _claim_verifiers(directory, config.arms(model), bench)
+            await _measure(directory, model, examples, bench, watcher)
+        sheets = sheets_of(config, examples, directory.results)
+        report = Report.of(config, directory.sources, sheets, examples, command)
     write_report(report, path)
     return report
 
@@ -106,27 +95,78 @@ def write_report(report: Report, path: Path) -> None:
             (path / name).write_text(content, encoding="utf-8")
 
 
-async def _draw_all(
+def _claim_verifiers(directory: RunDirectory, arms: Sequence[Arm], bench: Bench) -> None:
+    for name in dict.fromkeys(judge for arm in arms for judge in arm.judges):
+        source = verifier_named(bench.verifiers, name).source
+        directory.claim(source.verifier, str(source))
+
+
+async def _measure(
     directory: RunDirectory,
     model: str,
     examples: Sequence[Example],
     bench: Bench,
-    watcher: Watcher,
+    watcher: Progress,
 ) -> None:
-    draws = directory.config.draws(model)
-    if not any(missing_units(directory, draw, examples) for draw in draws):
+    """All arms of one model: the replayed ones first, then the others, cheap budgets first."""
+    config = directory.config
+    runner = Runner(directory, examples, bench.verifiers, answer_keys(), watcher, rows=bench.rows)
+    arms = config.arms(model)
+    groups = _by_rollouts(config, [arm for arm in arms if rule_of(arm).is_replayed])
+    searches = [
+        (budget, arm)
+        for arm in arms
+        if not rule_of(arm).is_replayed
+        for budget in config.budgets_of(arm)
+        if runner.missing(arm, budget)
+    ]
+    replays = [group for group in groups if runner.missing_replays(group)]
+    if not (searches or replays):
         return
-    async with bench.open_model(model, directory.config.dtype, bench.rows) as opened:
-        directory.claim_model(model, opened.policy.capabilities.model)
-        runner = Runner(
-            directory, partial(solver_for, opened, bench.verifiers), answer_keys(), rows=bench.rows
-        )
-        for draw in draws:
-            await runner.run(draw, examples, partial(watcher, draw))
+    async with _workers(directory, model, bench) as workers:
+        for group in replays:
+            await _replay(runner, group, workers, bench.bank or directory.path / BANK)
+        for budget, arm in sorted(searches, key=lambda each: each[0]):
+            await runner.search(arm, budget, workers)
 
 
-def solver_for(model: OpenModel, verifiers: Sequence[Verifier], spec: Spec) -> Solver:
-    """A solver that runs one strategy and keeps no trace."""
-    wanted = spec.options.get("verifier")
-    used = tuple(each for each in verifiers if each.source.verifier == wanted)
-    return SearchPlan(spec, StrategyTable(), used).solver(model, NoJournal())
+@asynccontextmanager
+async def _workers(
+    directory: RunDirectory, model: str, bench: Bench
+) -> AsyncGenerator[Sequence[OpenModel], None]:
+    """The model, opened once a worker."""
+    async with AsyncExitStack() as stack:
+        dtype = directory.config.dtype
+        workers = [
+            await stack.enter_async_context(bench.open_model(model, dtype, bench.rows))
+            for _ in range(bench.workers)
+        ]
+        directory.claim(model, workers[0].policy.capabilities.model)
+        yield workers
+
+
+async def _replay(
+    runner: Runner, arms: Sequence[Arm], workers: Sequence[OpenModel], root: Path
+) -> None:
+    """Record what these arms need of one bank, then measure them on it."""
+    asked = rollout_asked(runner.directory.config, arms[0])
+    bank = Bank.under(root, workers[0].policy.capabilities.model, asked)
+    units = runner.missing_replays(arms)
+    await runner.fill(bank, units, workers)
+    for name in dict.fromkeys(judge for arm in arms for judge in arm.judges):
+        await runner.judge(bank, verifier_named(runner.verifiers, name), units)
+    await runner.replay(bank, arms, units)
+
+
+def _by_rollouts(config: EvalConfig, arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Arms that can be measured on the same rollouts."""
+    groups = dict[str, list[Arm]]()
+    for arm in arms:
+        groups.setdefault(rollout_asked(config, arm).asked, []).append(arm)
+    return list(groups.values())
+
+
+def rollout_asked(config: EvalConfig, arm: Arm) -> Expansion:
+    """What each rollout of a replayed arm answers."""
+    (whole,) = StrategyTable()(config.spec(arm, 1)).ask(_NO_TREE, Headroom()).grow
+    return whole

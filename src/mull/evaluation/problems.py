@@ -1,9 +1,13 @@
 """Which problems are evaluated."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from mull.core.errors import BadInputError
 from mull.tasks import Example, generate, suite_named, task_named
+
+GAME_LEVEL: Final = 4
+"""Numbers in every problem of the suites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class ProblemSet:
     def name(self) -> str:
         """What a report calls it."""
         return f"{self.task} {self.suite or f'level {self.level}'}"
+
+    @property
+    def depth(self) -> int:
+        """About how many steps a sample takes: one fewer than a puzzle has numbers or terms."""
+        return max(1, (self.level or GAME_LEVEL) - 1)
 
     def examples(self) -> list[Example]:
         """The problems with their references, in a fixed order.

@@ -1,92 +1,73 @@
-"""From one finished solve to the results of every arm that reads it.
+"""From one finished tree to the result of an arm.
 
 Strategies select from the tree and its scores; only afterwards are their answers graded against the
 reference. Nothing here flows back into a tree.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from fractions import Fraction
 
 from mull.core.answers import AnswerKey
+from mull.core.events import StopReason
 from mull.core.problem import Problem
-from mull.core.solution import Solution
-from mull.core.tree import SearchTree
+from mull.core.protocols import Candidate
+from mull.core.tree import Node, SearchTree
 from mull.core.usage import Usage
-from mull.evaluation.config import Arm, Draw, EvalConfig
-from mull.evaluation.prefix import prefix_tree
-from mull.evaluation.results import ArmResult, Reading
-from mull.search import strategy_of
-from mull.tasks import Example, grade
+from mull.evaluation.arms import Arm
+from mull.evaluation.results import Level, Pruning, Result
+from mull.puzzles import Countdown, Puzzle, puzzle_of
+from mull.tasks import Arithmetic, CountdownSolver, Example, grade
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads the results of a draw's arms off its solves."""
+class Judged:
+    """What an arm came to on one problem, before anybody looked at the reference."""
 
-    config: EvalConfig
-    draw: Draw
-    answer_key: AnswerKey
-
-    def read(self, example: Example, solution: Solution, seconds: float) -> list[ArmResult]:
-        """One result an arm, in the order of `draw.arms`."""
-        grades = Grades(example)
-        keys = MemoizedKeys(self.answer_key)
-        tree = solution.tree
-        right = [grades.is_right(text) for text in completions(tree)]
-        prefixes = {n: tree if n >= len(right) else prefix_tree(tree, n) for n in self.draw.ns}
-        return [
-            ArmResult(
-                arm=arm.name,
-                problem_id=example.id,
-                group=example.group,
-                seed=tree.seed,
-                num_samples=len(right),
-                num_right=sum(right),
-                readings=self._readings(arm, prefixes, grades, keys),
-                stop=solution.stop.value,
-                seconds=seconds,
-            )
-            for arm in self.draw.arms
-        ]
-
-    def _readings(
-        self, arm: Arm, prefixes: dict[int, SearchTree], grades: "Grades", keys: AnswerKey
-    ) -> tuple[Reading, ...]:
-        largest = prefixes[self.draw.ns[-1]]
-        spent = spent_by_sample(largest, arm.verifier)
-        readings = list[Reading]()
-        for n, tree in prefixes.items():
-            strategy = strategy_of(self.config.spec(arm, n), keys)
-            candidate = strategy.select(tree)
-            answer = candidate.answer if candidate is not None else None
-            is_right = answer is not None and grades.is_right(answer)
-            cost = spent[min(n, len(spent) - 1)]
-            readings.append(
-                Reading(
-                    n,
-                    is_right,
-                    answer is not None,
-                    cost.generated_tokens,
-                    cost.prompt_tokens,
-                    cost.cached_tokens,
-                    cost.flops,
-                )
-            )
-        return tuple(readings)
+    tree: SearchTree
+    candidate: Candidate | None
+    stop: StopReason
+    spent: Usage
 
 
 @dataclass(slots=True)
 class Grades:
-    """The grader's word on texts about one example, each text graded once."""
+    """The grader's word on texts and states of one example, each worked out once."""
 
     example: Example
-    known: dict[str, bool] = field(default_factory=dict[str, bool])
+    solver: CountdownSolver = field(
+        default_factory=lambda: CountdownSolver(Arithmetic.WHOLE), repr=False
+    )
+    """For exact labels of countdown states, in the arithmetic that traces are written in."""
+    puzzle: Puzzle | None = field(init=False)
+    right: dict[str, bool] = field(default_factory=dict[str, bool])
+    solvable: dict[str, bool] = field(default_factory=dict[str, bool])
+    """By state key."""
+
+    def __post_init__(self) -> None:
+        self.puzzle = puzzle_of(self.example.problem)
 
     def is_right(self, text: str) -> bool:
         """Whether the answer is right; an empty one is not."""
-        if text not in self.known:
-            self.known[text] = bool(text) and grade(self.example, text)
-        return self.known[text]
+        if text not in self.right:
+            self.right[text] = bool(text) and grade(self.example, text)
+        return self.right[text]
+
+    def state(self, tree: SearchTree, node: Node) -> str | None:
+        """The state an unfinished node stands in; None where nobody can read one."""
+        if self.puzzle is None or node.step is None or node.step.is_final:
+            return None
+        return self.puzzle.state_key([step.text for step in tree.steps(node.id)])
+
+    def is_solvable(self, state: str) -> bool | None:
+        """Whether the target can still be reached; None where there is no exact label."""
+        if not isinstance(self.puzzle, Countdown):
+            return None
+        if state not in self.solvable:
+            numbers = [Fraction(number) for number in state.split()]
+            self.solvable[state] = self.solver.reachable(numbers, self.puzzle.target)
+        return self.solvable[state]
 
 
 @dataclass(slots=True)
@@ -102,37 +83,76 @@ class MemoizedKeys:
         return self.known[text]
 
 
-def completions(tree: SearchTree) -> list[str]:
-    """The answer of every sample in canonical order; empty where a sample did not finish."""
-    answers = list[str]()
-    for branch in tree.branches():
-        chain = tree.chain(branch.id)
-        trajectory = tree.trajectory(chain[-1].id) if chain else None
-        is_finished = trajectory is not None and trajectory.is_finished
-        answers.append(trajectory.answer_text if trajectory and is_finished else "")
-    return answers
+def read(arm: Arm, budget: int, judged: Judged, grades: Grades) -> Result:
+    """The result of an arm at a budget."""
+    tree, candidate = judged.tree, judged.candidate
+    answer = candidate.answer if candidate is not None else None
+    right = [grades.is_right(tree.trajectory(node.id).answer_text) for node in tree.finished()]
+    levels, pruning = _search(tree, grades)
+    return Result(
+        arm.name,
+        budget,
+        grades.example.id,
+        tree.seed,
+        is_right=answer is not None and grades.is_right(answer),
+        has_answer=answer is not None,
+        num_answers=len(right),
+        num_right=sum(right),
+        spent=judged.spent,
+        stop=judged.stop.value,
+        value=_value(arm, judged),
+        levels=levels,
+        pruning=pruning,
+    )
 
 
-def spent_by_sample(tree: SearchTree, verifier: str | None) -> list[Usage]:
-    """What the first k samples cost, for k from 0 to all: steps and this verifier's scores."""
-    costs = [Usage()]
-    for branch in tree.branches():
-        nodes = tree.chain(branch.id)
-        scores = (tree.score(node.id, verifier) for node in nodes if verifier is not None)
-        usages = [node.usage for node in nodes] + [score.usage for score in scores if score]
-        if branch.id in tree.failures:
-            usages.append(tree.failures[branch.id].usage)
-        costs.append(_total(usages))
-    return list(accumulate(costs))
+def _value(arm: Arm, judged: Judged) -> float | None:
+    if judged.candidate is None or judged.candidate.answer is None or not arm.judges:
+        return None
+    score = judged.tree.score(judged.candidate.node_id, arm.judges[0])
+    return None if score is None else score.value
 
 
-def _total(usages: list[Usage]) -> Usage:
-    """Their sum on the axes that are reported (adding whole vectors is ten times slower)."""
+def _search(tree: SearchTree, grades: Grades) -> tuple[tuple[Level, ...], Pruning | None]:
+    """States by depth, and what became of those that were dropped.
+
+    Nothing for a tree whose branches are all whole answers: it chose among no states.
+    """
+    if all(branch.parents == (tree.root,) for branch in tree.branches()):
+        return (), None
+    seen, dropped = dict[int, Counter[str]](), list[bool]()
+    for depth, node, state in _states(tree, grades):
+        seen.setdefault(depth, Counter())[state] += 1
+        label = grades.is_solvable(state) if tree.is_dropped(node.id) else None
+        dropped += [] if label is None else [label]
+    levels = tuple(Level(seen[depth].total(), len(seen[depth])) for depth in sorted(seen))
+    return levels, Pruning(len(dropped), sum(dropped)) if dropped else None
+
+
+def _states(tree: SearchTree, grades: Grades) -> Iterator[tuple[int, Node, str]]:
+    for node in tree.nodes():
+        state = grades.state(tree, node)
+        if state is not None:
+            yield len(tree.steps(node.id)), node, state
+
+
+def spent_by(tree: SearchTree) -> Usage:
+    """What stands in a tree: its steps, its scores and its failures.
+
+    Only the axes that a tree knows; adding whole vectors is ten times slower.
+    """
+    usages = [node.usage for node in tree.nodes()]
+    usages += [score.usage for node in tree.nodes() for score in tree.scores(node.id)]
+    usages += [failure.usage for failure in tree.failures.values()]
     return Usage(
         prompt_tokens=sum(usage.prompt_tokens for usage in usages),
         cached_tokens=sum(usage.cached_tokens for usage in usages),
-        visible_tokens=sum(usage.completion_tokens for usage in usages),
+        visible_tokens=sum(usage.visible_tokens for usage in usages),
+        hidden_tokens=sum(usage.hidden_tokens for usage in usages),
         verifier_tokens=sum(usage.verifier_tokens for usage in usages),
         discarded_tokens=sum(usage.discarded_tokens for usage in usages),
+        calls=len(tree.branches()),
         flops=sum(usage.flops for usage in usages),
+        seconds=sum(usage.seconds for usage in usages),
+        money_usd=sum(usage.money_usd for usage in usages),
     )

@@ -1,27 +1,36 @@
-"""What a run found, as JSON, as a figure and as one HTML page that needs nothing else."""
+"""What a run found, as JSON, as a figure, as one HTML page that needs nothing else, as Markdown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
 from mull import __version__
 from mull.core.codec import Json, encode
 from mull.evaluation.config import EvalConfig
-from mull.evaluation.curves import Curve, Point
+from mull.evaluation.curves import Curve, Point, blind_curve, curve_of
 from mull.evaluation.figure import Dot, Series, accuracy_figure
-from mull.evaluation.quoted import GPT4_GAME24, SOURCE, Quoted
-from mull.evaluation.table import COLUMNS, NUM_TEXT_COLUMNS, rows_of
-
-REPORT_VERSION: Final = 1
-_STYLE: Final = (
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:1rem 0}"
-    "th,td{padding:.25rem .7rem;text-align:right;white-space:nowrap}"
-    "th{border-bottom:1px solid #9ca3af}tr.first td{border-top:1px solid #9ca3af55}"
-    "td.text,th.text{text-align:left}dt{font-weight:600}dd{margin:0 0 .5rem 0}"
+from mull.evaluation.findings import (
+    Comparison,
+    Rivalry,
+    Stratum,
+    comparisons_of,
+    rivalries_of,
+    strata_results,
 )
+from mull.evaluation.page import page
+from mull.evaluation.quoted import GPT4_GAME24, SOURCE, Quoted
+from mull.evaluation.sheets import Axis, Sheet
+from mull.evaluation.tables import (
+    Table,
+    comparisons_table,
+    facts_table,
+    results_table,
+    rivalries_table,
+    strata_tables,
+)
+from mull.tasks import Example
+
+REPORT_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +38,41 @@ class Report:
     """A finished run."""
 
     config: EvalConfig
-    models: Mapping[str, str]
-    """Model id (name, weights, number format) by the name it was asked for with."""
+    sources: Mapping[str, str]
+    """What stands behind every name: a model's weights and number format, a verifier's version."""
     curves: tuple[Curve, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    strata: tuple[Stratum, ...] = ()
+    rivalries: tuple[Rivalry, ...] = ()
     command: str = ""
     """What to type to get these numbers."""
+
+    @classmethod
+    def of(
+        cls,
+        config: EvalConfig,
+        sources: Mapping[str, str],
+        sheets: Sequence[Sheet],
+        examples: Sequence[Example],
+        command: str = "",
+    ) -> "Report":
+        """Everything there is to say about the sheets."""
+        curves = [curve_of(sheet) for sheet in sheets]
+        if config.has_blind_play:
+            curves.append(
+                blind_curve(
+                    examples, ns=config.budgets, num_seeds=config.num_seeds, seed=config.seed
+                )
+            )
+        return cls(
+            config,
+            sources,
+            tuple(curves),
+            comparisons_of(sheets, config.budgets),
+            strata_results(sheets, config.budgets),
+            rivalries_of(sheets),
+            command,
+        )
 
     @property
     def title(self) -> str:
@@ -47,6 +86,12 @@ class Report:
         is_whole = problems.count is None or problems.count == 100
         return GPT4_GAME24 if problems.suite == "game24-hard" and is_whole else ()
 
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Those on which anything was spent."""
+        points = [point for curve in self.curves for point in curve.points]
+        return tuple(axis for axis in Axis if any(point.cost(axis) for point in points))
+
     def to_json(self) -> dict[str, Json]:
         """All numbers, with their configuration and source."""
         return {
@@ -54,122 +99,105 @@ class Report:
             "mull": __version__,
             "command": self.command,
             "config": self.config.to_json(),
-            "models": encode(self.models),
-            "axis": "generated tokens per problem",
-            "curves": [encode(curve) for curve in self.curves],
-            "quoted": [encode(each) for each in self.quoted],
+            "sources": encode(self.sources),
+            "curves": encode(self.curves),
+            "comparisons": encode(self.comparisons),
+            "strata": encode(self.strata),
+            "rivalries": encode(self.rivalries),
+            "quoted": encode(self.quoted),
             "quoted_source": SOURCE if self.quoted else None,
         }
 
-    def figure(self) -> str:
-        """The accuracy-against-tokens plot as SVG."""
+    def tables(self, *axes: Axis) -> list[Table]:
+        """Every table that has rows, compared on these axes (on all that were spent on)."""
+        budgets = self.config.budgets
+        tables = [
+            results_table(self.curves, budgets),
+            *(comparisons_table(self.comparisons, axis) for axis in axes or self.axes),
+            *strata_tables(self.strata),
+            rivalries_table(self.rivalries),
+            facts_table(self.curves, budgets),
+        ]
+        return [table for table in tables if table.rows]
+
+    def figure(self, axis: Axis = Axis.TOKENS) -> str:
+        """The plot of accuracy against cost as SVG."""
         return accuracy_figure(
-            series_of(self.curves),
+            series_of(self.curves, axis),
             title=self.title,
-            x_title="generated tokens per problem (log scale)",
+            x_title=f"{axis.meaning} per problem (log scale)",
             y_title="problems solved, 95 % band",
+        )
+
+    def markdown(self) -> str:
+        """The tables, under the command that makes them and what they stand on."""
+        terms = (f"- {term}: {meaning}" for term, meaning in self.terms())
+        head = (f"## {self.title}", "", "```console", self.command, "```", "", *terms, "")
+        return "\n".join(
+            (*head, *(f"{table.markdown()}\n{table.note}\n" for table in self.tables()))
         )
 
     def html(self) -> str:
         """The whole report as one page without scripts or links."""
-        return "\n".join(
+        figures = [self.figure(axis) for axis in self.axes]
+        terms = [("command", self.command), *self.terms()]
+        return page(self.title, figures, self.tables(), self.quoted, terms)
+
+    def terms(self) -> list[tuple[str, str]]:
+        """What the numbers stand on."""
+        config = self.config
+        last = config.seed + config.num_seeds - 1
+        sampling = f"temperature {config.sampling.temperature:g}, {config.max_tokens} tokens"
+        return [
+            ("mull", __version__),
+            *((name, source) for name, source in self.sources.items()),
+            ("seeds", f"{config.seed} to {last}, averaged within a problem"),
+            ("sampling", sampling),
             (
-                '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
-                f"<title>mull: {escape(self.title)}</title><style>{_STYLE}</style></head><body>",
-                f"<h1>{escape(self.title)}</h1>",
-                self.figure(),
-                *_table(self.curves),
-                *_quoted_table(self.quoted),
-                *_method(self),
-                "</body></html>",
-                "",
-            )
-        )
+                "interval",
+                "95 %, 10,000 resamples of the problems, paired between arms (exact binomial where "
+                "all or none are solved)",
+            ),
+            ("solved", "the answer that the arm gives is right by the exact grader"),
+            ("pass@n", "chance that any of n samples is right, unbiased (Chen et al. 2021)"),
+            (
+                "charged",
+                "every generated token: kept, discarded and those of verifiers; every FLOP of the "
+                "model and of its verifiers. An exact checker has none",
+            ),
+            *(
+                (f"seconds, {curve.label}", f"{curve.seconds:.1f} in all, n = {curve.points[-1].n}")
+                for curve in self.curves
+            ),
+        ]
 
 
-def series_of(curves: Sequence[Curve]) -> list[Series]:
+def series_of(curves: Sequence[Curve], axis: Axis = Axis.TOKENS) -> list[Series]:
     """What the plot shows.
 
-    Blind play generates no tokens: its dots stand where those of the first curve stand that has the
-    same number of samples.
+    Blind play spends nothing: its dots stand where those of the first curve stand that has the same
+    number of samples.
     """
     leader = next((curve for curve in curves if not curve.is_blind and len(curve.points) > 1), None)
     series = list[Series]()
     for curve in curves:
         if not curve.is_blind:
-            dots = tuple(_dot(point, point) for point in curve.points)
+            dots = tuple(_dot(point, point, axis) for point in curve.points)
             series.append(Series(curve.label, _on_the_axis(dots)))
         elif leader is not None:
             pairs = ((point, leader.at(point.n)) for point in curve.points)
-            dots = tuple(_dot(point, place) for point, place in pairs if place is not None)
+            dots = tuple(_dot(point, place, axis) for point, place in pairs if place is not None)
             label = f"{curve.label}, same number of samples"
             series.append(Series(label, _on_the_axis(dots), is_baseline=True))
     return series
 
 
-def _dot(point: Point, place: Point) -> Dot:
+def _dot(point: Point, place: Point, axis: Axis) -> Dot:
     note = f"n = {point.n}: {point.accuracy.value:.1%} solved"
     interval = point.accuracy
-    return Dot(place.generated_tokens, interval.value, interval.low, interval.high, note)
+    return Dot(place.cost(axis), interval.value, interval.low, interval.high, note)
 
 
 def _on_the_axis(dots: Sequence[Dot]) -> tuple[Dot, ...]:
-    """A log axis has no zero: what generated nothing cannot be shown."""
-    return tuple(dot for dot in dots if dot.x > 0)
-
-
-def _table(curves: Sequence[Curve]) -> Iterator[str]:
-    yield "<table><thead>"
-    yield _row("th", COLUMNS, "")
-    yield "</thead><tbody>"
-    for row in rows_of(curves):
-        yield _row("td", row.cells, "first" if row.starts_arm else "")
-    yield "</tbody></table>"
-
-
-def _row(tag: str, cells: Sequence[str], kind: str) -> str:
-    kinds = ("text" if place < NUM_TEXT_COLUMNS else "number" for place in range(len(cells)))
-    marked = (
-        f'<{tag} class="{each}">{escape(cell)}</{tag}>'
-        for each, cell in zip(kinds, cells, strict=True)
-    )
-    return f'<tr class="{kind}">{"".join(marked)}</tr>'
-
-
-def _quoted_table(quoted: Sequence[Quoted]) -> Iterator[str]:
-    if not quoted:
-        return
-    yield f"<h2>Published for comparison</h2><p>{escape(SOURCE)}.</p><table><tbody>"
-    for each in quoted:
-        cells = (each.label, f"{each.accuracy * 100:.1f} %", each.note)
-        yield _row("td", cells, "")
-    yield "</tbody></table>"
-
-
-def _method(report: Report) -> Iterator[str]:
-    yield "<h2>How these numbers were made</h2><dl>"
-    for term, meaning in _terms(report):
-        yield f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>"
-    yield "</dl>"
-
-
-def _terms(report: Report) -> Iterator[tuple[str, str]]:
-    config = report.config
-    if report.command:
-        yield "command", report.command
-    yield "mull", __version__
-    for name, model_id in report.models.items():
-        yield f"model {name}", model_id
-    last = config.seed + config.num_seeds - 1
-    yield "seeds", f"{config.seed} to {last}, averaged within a problem"
-    yield "sampling", f"temperature {config.sampling.temperature:g}, {config.max_tokens} tokens"
-    yield "interval", "95 %, bootstrap over problems (exact binomial where all or none are solved)"
-    yield "solved", "the answer that the arm gives is right by the exact grader"
-    yield "pass@n", "chance that any of n samples is right, unbiased (Chen et al. 2021)"
-    yield (
-        "charged",
-        "every generated token: kept, discarded and those of verifiers; means per problem. An "
-        "exact checker generates none. Prompt tokens are those that cost compute",
-    )
-    for curve in report.curves:
-        yield f"seconds, {curve.label}", f"{curve.seconds:.1f} in all, at n = {curve.points[-1].n}"
+    """By ascending cost; a log axis has no zero: what spent nothing cannot be shown."""
+    return tuple(sorted((dot for dot in dots if dot.x > 0), key=lambda dot: dot.x))

@@ -15,56 +15,67 @@ from typing import Final, TextIO, cast
 
 from mull.core.codec import DecodeError, Json, decode, encode
 from mull.core.errors import BadInputError, StoreError, StoreFullError
+from mull.core.usage import Usage
 from mull.evaluation.config import EvalConfig, differences
 
-RESULTS_VERSION: Final = 1
+RESULTS_VERSION: Final = 2
 CONFIG: Final = "config.json"
 RESULTS: Final = "results.jsonl"
 
-Key = tuple[str, str, int]
-"""Arm name, problem id, seed."""
+Key = tuple[str, int, str, int]
+"""Arm name, budget, problem id, seed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What an arm came to with its first n samples."""
+class Level:
+    """The states of one depth of a search."""
 
-    n: int
+    num_states: int
+    """Unfinished nodes whose state can be read."""
+    num_distinct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What a search gave up, by labels that only graders have."""
+
+    num_states: int
+    """Unfinished legal nodes that were dropped."""
+    num_solvable: int
+    """Of them, those from which the target could still be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line: an arm at one budget on one problem with one seed."""
+
+    arm: str
+    budget: int
+    problem_id: str
+    seed: int
     is_right: bool
     """By the grader, against the reference."""
     has_answer: bool
-    generated_tokens: int
-    """Completions, verifiers and what was thrown away."""
-    prompt_tokens: int
-    cached_tokens: int
-    """The part of `prompt_tokens` that cost no compute."""
-    flops: float
-
-
-@dataclass(frozen=True, slots=True)
-class ArmResult:
-    """One line: an arm on one problem with one seed."""
-
-    arm: str
-    problem_id: str
-    group: str
-    """The problem's numbers or word."""
-    seed: int
-    num_samples: int
-    """Drawn; fewer than the largest n where the strategy stopped early."""
+    num_answers: int
+    """Finished paths."""
     num_right: int
     """Of them, by the grader: whether or not the strategy chose one."""
-    readings: tuple[Reading, ...]
-    """One a sample count, ascending."""
+    spent: Usage
+    """Everything: completions, verifiers, what was thrown away. Its seconds are the wall-clock time
+    of the run since its previous result, so that their sum is the time it worked; a replayed arm
+    has its share of the time in which its samples were drawn and judged."""
     stop: str
     """Why the solve ended."""
-    seconds: float
-    """Wall-clock time of the run since its previous result: their sum is the time it worked."""
+    value: float | None = None
+    """What the arm's own judge thinks of the answer it gave."""
+    levels: tuple[Level, ...] = ()
+    """By depth from 1, where problems have readable states and the arm grows them."""
+    pruning: Pruning | None = None
 
     @property
     def key(self) -> Key:
         """What the line is about."""
-        return self.arm, self.problem_id, self.seed
+        return self.arm, self.budget, self.problem_id, self.seed
 
 
 @dataclass(slots=True)
@@ -73,27 +84,27 @@ class RunDirectory:
 
     path: Path
     config: EvalConfig
-    results: dict[Key, ArmResult]
-    models: dict[str, str]
-    """Model id (name, weights, number format) by the name it was asked for with."""
+    results: dict[Key, Result]
+    sources: dict[str, str]
+    """What stands behind every name: a model's weights and number format, a verifier's version."""
     _lines: TextIO = field(repr=False)
 
     def has(self, key: Key) -> bool:
         """Whether this is done."""
         return key in self.results
 
-    def claim_model(self, name: str, model_id: str) -> None:
-        """Record whose samples these are; BadInputError if the weights were others before."""
-        before = self.models.setdefault(name, model_id)
-        if before != model_id:
+    def claim(self, name: str, source: str) -> None:
+        """Record what a name stands for; BadInputError if it stood for something else before."""
+        before = self.sources.setdefault(name, source)
+        if before != source:
             raise BadInputError(
-                f"`{self.path}` holds results of model `{before}`; `{name}` is now `{model_id}`",
+                f"`{self.path}` holds results of `{before}`; `{name}` is now `{source}`",
                 hint="choose another `--out`, or delete it",
             )
         with writable(self.path):
-            _write_config(self.path, self.config, self.models)
+            _write_config(self.path, self.config, self.sources)
 
-    def append(self, results: Iterable[ArmResult]) -> None:
+    def append(self, results: Iterable[Result]) -> None:
         """Add results that belong together; they are on disk when this returns."""
         new = tuple(results)
         try:
@@ -114,14 +125,14 @@ def run_directory(path: Path, config: EvalConfig) -> Generator[RunDirectory, Non
 
     Raises BadInputError if it holds another configuration, other files, or is being written to.
     """
-    models = _begin_or_continue(path, config)
+    sources = _begin_or_continue(path, config)
     with writable(path):
         lines = (path / RESULTS).open("a+", encoding="utf-8")
     with lines:
         with writable(path):
             _lock(lines, path)
             results = _read(lines)
-        yield RunDirectory(path, config, results, models, lines)
+        yield RunDirectory(path, config, results, sources, lines)
 
 
 @contextmanager
@@ -137,7 +148,7 @@ def writable(path: Path) -> Generator[None, None, None]:
 
 
 def _begin_or_continue(path: Path, config: EvalConfig) -> dict[str, str]:
-    """Model ids by name: those on record, or none for a new run."""
+    """Sources by name: those on record, or none for a new run."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not (path / CONFIG).exists():
@@ -159,8 +170,8 @@ def _refuse_foreign_files(path: Path) -> None:
         )
 
 
-def _write_config(path: Path, config: EvalConfig, models: dict[str, str]) -> None:
-    content = {"v": RESULTS_VERSION, "config": config.to_json(), "models": models}
+def _write_config(path: Path, config: EvalConfig, sources: dict[str, str]) -> None:
+    content = {"v": RESULTS_VERSION, "config": config.to_json(), "sources": sources}
     draft = path / f".{CONFIG}"
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path / CONFIG)
@@ -173,7 +184,6 @@ def _check_config(path: Path, config: EvalConfig) -> dict[str, str]:
     )
     try:
         content = cast("dict[str, Json]", json.loads((path / CONFIG).read_text(encoding="utf-8")))
-        there, models = content["config"], cast("dict[str, str]", content["models"])
         version = content["v"]
     except (ValueError, KeyError, TypeError) as error:
         raise foreign from error
@@ -182,12 +192,16 @@ def _check_config(path: Path, config: EvalConfig) -> dict[str, str]:
             f"`{path}` was written in format {version}; this mull reads {RESULTS_VERSION}",
             hint="choose another `--out`",
         )
+    try:
+        there, sources = content["config"], dict(cast("dict[str, str]", content["sources"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise foreign from error
     if different := differences(there, config.to_json()):
         raise BadInputError(
             f"`{path}` holds another evaluation: {'; '.join(different)}",
             hint="choose another `--out`, or repeat the command it was begun with",
         )
-    return dict(models)
+    return sources
 
 
 def _lock(lines: TextIO, path: Path) -> None:
@@ -200,11 +214,11 @@ def _lock(lines: TextIO, path: Path) -> None:
         ) from error
 
 
-def _line(result: ArmResult) -> str:
+def _line(result: Result) -> str:
     return json.dumps(encode(result), separators=(",", ":")) + "\n"
 
 
-def _read(lines: TextIO) -> dict[Key, ArmResult]:
+def _read(lines: TextIO) -> dict[Key, Result]:
     """All whole lines; what a crash tore off the end is cut away."""
     lines.seek(0)
     text = lines.read()
@@ -215,9 +229,9 @@ def _read(lines: TextIO) -> dict[Key, ArmResult]:
     return {result.key: result for result in results}
 
 
-def _decoded(line: str, number: int) -> ArmResult:
+def _decoded(line: str, number: int) -> Result:
     try:
-        return decode(ArmResult, cast(Json, json.loads(line)))
+        return decode(Result, cast(Json, json.loads(line)))
     except (ValueError, DecodeError) as error:
         raise StoreError(
             f"line {number} of `{RESULTS}` is not a result: {error}",

@@ -9,9 +9,9 @@ from mull.build import OpenModel, SearchPlan, StrategyTable, answer_keys
 from mull.core.expansion import NodeId
 from mull.core.spec import Spec
 from mull.core.tree import SearchTree
-from mull.evaluation.evaluate import NoJournal
+from mull.evaluation.bank import Record, rollouts_of
 from mull.evaluation.intervals import Interval, mean_intervals
-from mull.evaluation.prefix import prefix_tree
+from mull.evaluation.journal import NoJournal
 from mull.policies.replay import ReplayPolicy
 from mull.search.selection import answer_classes
 from mull.tasks import pass_at_k
@@ -54,9 +54,13 @@ class Drawn:
         ]
 
     def first(self, n: int) -> "Drawn":
-        """The same with the first n samples of every problem."""
-        trees = tuple(prefix_tree(tree, n) for tree in self.trees)
-        return replace(self, trees=trees)
+        """The same with the first n samples of every problem, unscored."""
+        strategy = StrategyTable()(Spec("best_of_n", {"n": n, "max_tokens": MAX_TOKENS}))
+        records = (
+            Record(tree.problem, tree.model, tree.seed, rollouts_of(tree, 0.0))
+            for tree in self.trees
+        )
+        return replace(self, trees=tuple(record.replay(strategy)[0] for record in records))
 
     @property
     def _n(self) -> int:

@@ -1,4 +1,4 @@
-"""An evaluation as it happens, on standard error."""
+"""The stages of an evaluation as they happen, on standard error."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,16 +16,15 @@ from rich.progress import (
 )
 
 from mull.cli.output import is_watched, message_console, printable, say
-from mull.evaluation import Draw
-from mull.evaluation.evaluate import Watcher
+from mull.evaluation.runner import Progress as Watcher
 
 SECONDS_BETWEEN_LINES = 30.0
 """Of progress, where nobody watches a bar."""
 
 
 @contextmanager
-def watching_draws() -> Generator[Watcher, None, None]:
-    """A watcher to feed: a bar a draw on a terminal, and a line now and then elsewhere."""
+def watching_stages() -> Generator[Watcher, None, None]:
+    """A watcher to feed: a bar a stage on a terminal, and a line now and then elsewhere."""
     if not is_watched():
         yield Lines().see
         return
@@ -37,17 +36,17 @@ def watching_draws() -> Generator[Watcher, None, None]:
 
 @dataclass(slots=True)
 class Bars:
-    """One bar a draw. Owned by the run that is watched."""
+    """One bar a stage. Owned by the run that is watched."""
 
     progress: Progress
     bars: dict[str, TaskID] = field(default_factory=dict[str, TaskID])
 
-    def see(self, draw: Draw, done: int, total: int) -> None:
-        """Move the draw's bar."""
-        if draw.label not in self.bars:
-            label = printable(draw.label).replace("[", r"\[")
-            self.bars[draw.label] = self.progress.add_task(label, total=total)
-        self.progress.update(self.bars[draw.label], completed=done)
+    def see(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar."""
+        if stage not in self.bars:
+            label = printable(stage).replace("[", r"\[")
+            self.bars[stage] = self.progress.add_task(label, total=total)
+        self.progress.update(self.bars[stage], completed=done)
 
 
 @dataclass(slots=True)
@@ -56,8 +55,8 @@ class Lines:
 
     last: float = float("-inf")
 
-    def see(self, draw: Draw, done: int, total: int) -> None:
-        """Say where the draw stands, unless something was said a moment ago."""
+    def see(self, stage: str, done: int, total: int) -> None:
+        """Say where the stage stands, unless something was said a moment ago."""
         if done == total or monotonic() - self.last >= SECONDS_BETWEEN_LINES:
             self.last = monotonic()
-            say(f"{printable(draw.label)}: {done} of {total} solves")
+            say(f"{printable(stage)}: {done} of {total} problems")

@@ -1,0 +1,96 @@
+"""One way to answer: a strategy of one model, with what was said about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mull.core.errors import BadInputError
+from mull.core.spec import Option
+from mull.search import strategy_options
+from mull.tasks import Form
+
+BEST: Final = "best_of_n"
+VOTES: Final = "self_consistency"
+GREEDY: Final = "greedy"
+NONE: Final = "none"
+"""The value that unsets an option: `best_of_n+verifier=none` is a majority vote."""
+
+_WORDS: Final[Mapping[str, Option]] = {"true": True, "false": False, NONE: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A row group of the table and a series of the plot."""
+
+    model: str
+    form: Form
+    text: str
+    """As asked for: the strategy and what was said about it, `beam+guide=random`."""
+    options: Mapping[str, Option] = field(default_factory=dict[str, Option], hash=False)
+    """What holds at every budget: its verifier and guide, and what was said."""
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return self.text.partition("+")[0]
+
+    @property
+    def name(self) -> str:
+        """Unique within an evaluation."""
+        return f"{self.model}/{self.form}/{self.text}"
+
+    @property
+    def verifier(self) -> str | None:
+        """Who judges its answers; None where they are voted on or given unchecked."""
+        return _text(self.options.get("verifier"))
+
+    @property
+    def guide(self) -> str | None:
+        """Who judges its steps; None where nobody does."""
+        return _text(self.options.get("guide"))
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Every verifier it asks, the one that judges answers first."""
+        return tuple(each for each in (self.verifier, self.guide) if each is not None)
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        said = [f"{name} {value}" for name, value in self.options.items() if name != "verifier"]
+        judged = [self.verifier] if self.verifier else []
+        if self.strategy == BEST and not judged:
+            judged = ["majority vote"]
+        form = "" if self.form == "reasoning" else ", direct"
+        notes = f" ({', '.join([*judged, *said])})" if judged or said else ""
+        return f"{self.model} {self.strategy.replace('_', ' ')}{form}{notes}"
+
+
+def _text(value: Option) -> str | None:
+    return None if value is None else str(value)
+
+
+def options_said(text: str) -> dict[str, Option]:
+    """The options of `STRATEGY+name=value+…`; BadInputError for what cannot be read."""
+    name, *said = text.split("+")
+    known, options = strategy_options(name), dict[str, Option]()
+    for each in said:
+        option, equals, value = each.partition("=")
+        if not equals or option not in known:
+            raise BadInputError(
+                f"`{each}` in `{text}` is no option of strategy `{name}`",
+                hint=f"write `{name}+option=value`; it has: {', '.join(known)}",
+            )
+        options[option] = _value(value)
+    return options
+
+
+def _value(text: str) -> Option:
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
