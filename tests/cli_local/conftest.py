@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from cli.conftest import Mull, Ran, journal, mull
+from toy_rewards import write_toy_reward_model
 
 from mull.models.checkpoint import save_checkpoint
 from mull.models.config import ModelConfig
@@ -24,3 +25,9 @@ def checkpoint(tmp_path: Path) -> Path:
     folder = tmp_path / "toy"
     save_checkpoint(folder, model, TextTokenizer.built(), dtype=torch.float16)
     return folder
+
+
+@pytest.fixture
+def reward_model(tmp_path: Path) -> Path:
+    """A reward model that has learned nothing."""
+    return write_toy_reward_model(tmp_path / "prm", families=("countdown", "chain"))

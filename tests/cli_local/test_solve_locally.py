@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from cli_local.conftest import Mull
-from replies import GAME
+from replies import GAME, scripted
 
 
 def test_a_solve_runs_the_checkpoint_and_charges_what_it_took(mull: Mull, checkpoint: Path) -> None:
@@ -69,3 +69,38 @@ def test_models_describes_a_folder(mull: Mull, checkpoint: Path) -> None:
     assert card["dtype"] == "float16"
     assert card["families"] == ["countdown", "multiply", "chain", "letters"]
     assert "window 64 tokens" in mull("models", checkpoint).out
+
+
+def test_a_reward_model_chooses_among_answers_and_is_charged_for(
+    mull: Mull, tmp_path: Path, reward_model: Path
+) -> None:
+    settings = ("--model", scripted(tmp_path), "--n", "2", "--json")
+    alone = mull("solve", GAME, *settings, "--verifier", "none").document
+    judged = mull("solve", GAME, *settings, "--verifier", reward_model).document
+    assert judged["answer"] is not None, judged
+    assert judged["usage"]["generated_tokens"] == alone["usage"]["generated_tokens"]
+    read = judged["usage"]["prompt_tokens"] - alone["usage"]["prompt_tokens"]
+    assert 80 < read < 120, judged
+    assert judged["usage"]["flops"] > 1e5 * read
+
+
+def test_a_solve_with_a_reward_model_is_resumed_with_the_same_one(
+    mull: Mull, tmp_path: Path, reward_model: Path
+) -> None:
+    settings = ("--model", scripted(tmp_path), "--n", "3", "--verifier", reward_model, "--json")
+    short = mull("solve", GAME, *settings, "--budget-tokens", "30").document
+    assert short["stop"] == "budget_tokens"
+    more = mull("resume", short["solve_id"], "--more-tokens", "500", "--json")
+    assert more.document["stop"] == "completed"
+    card = reward_model / "config.json"
+    card.write_text(card.read_text().replace('"exact"', '"mc"'))
+    again = mull("resume", short["solve_id"], "--more-tokens", "1")
+    assert again.code == 2
+    assert "was checked by" in again.err
+
+
+def test_an_unknown_verifier_is_told_which_there_are(mull: Mull, checkpoint: Path) -> None:
+    ran = mull("solve", GAME, "--model", checkpoint, "--verifier", "oracle")
+    assert ran.code == 2
+    assert "no verifier `oracle`" in ran.err
+    assert "mull-prm" in ran.err

@@ -15,11 +15,11 @@ from mull.training.batch import IGNORED, TRUNK
 from mull.training.countdown_rows import CountdownRows
 from mull.training.policy import (
     BATCH_TOKENS,
-    STATE_FILE,
     PolicyTrainer,
     Progress,
     TrainingPlan,
 )
+from mull.training.run_folder import STATE_FILE
 
 
 class KilledError(Exception):

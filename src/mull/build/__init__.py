@@ -27,6 +27,7 @@ from mull.build.models import (
 )
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.recordings import read_recording, records_of, write_recording
+from mull.build.rewards import REWARD_MODELS, close_verifiers
 from mull.build.schemes import SCHEMES, Served, schemes
 from mull.build.solving import resume, resume_async, solve, solve_async
 from mull.build.strategies import (
@@ -41,6 +42,7 @@ __all__ = [
     "CONFIG_FILE",
     "DEFAULT_MODEL",
     "MODELS",
+    "REWARD_MODELS",
     "SCHEMES",
     "Checkpoint",
     "Config",
@@ -58,6 +60,7 @@ __all__ = [
     "check",
     "check_async",
     "choose_model",
+    "close_verifiers",
     "describe",
     "find_checkpoint",
     "find_verifier",

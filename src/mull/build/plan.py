@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from mull.build.models import OpenModel
 from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy, own_verifier
+from mull.build.rewards import close_verifiers
 from mull.build.strategies import (
     AUTO,
     OWN,
@@ -43,6 +44,12 @@ class SearchPlan:
     strategy: Spec
     strategies: StrategyTable
     verifiers: tuple[Verifier, ...] = ()
+    made: tuple[Verifier, ...] = ()
+    """Those of them that were made by name, to be closed with the plan."""
+
+    async def aclose(self) -> None:
+        """End what was started for this plan alone."""
+        await close_verifiers(self.made)
 
     def solver(self, model: OpenModel, journal: Journal) -> Solver:
         """The solver of this plan. Its solves can be set up again from their journal."""
@@ -66,19 +73,21 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
     verifier = _verifier(problem, choice.verifier)
     verifiers = () if verifier is None else (verifier,)
+    made_here = verifiers if isinstance(choice.verifier, str) else ()
     strategy = Spec(choice.strategy) if isinstance(choice.strategy, str) else choice.strategy
     if not isinstance(strategy, Spec):
         spec = Spec(own_name(strategy))
-        return SearchPlan(spec, StrategyTable({spec.name: strategy}), verifiers)
+        return SearchPlan(spec, StrategyTable({spec.name: strategy}), verifiers, made_here)
     if is_own(STRATEGIES, strategy.name):
         options = {**strategy.options, **choice.settings.options()}
         spec = Spec(own_name(strategy.name), options)
         made = own_strategy(strategy.name, options)
-        return SearchPlan(spec, StrategyTable({spec.name: made}), verifiers)
+        return SearchPlan(spec, StrategyTable({spec.name: made}), verifiers, made_here)
     is_asked_for = choice.verifier != AUTO
     source = None if verifier is None else verifier.source
     spec = strategy_spec(strategy, choice.settings, source, insists=is_asked_for)
-    return SearchPlan(spec, StrategyTable(), verifiers if "verifier" in spec.options else ())
+    used = verifiers if "verifier" in spec.options else ()
+    return SearchPlan(spec, StrategyTable(), used, made_here)
 
 
 def _verifier(problem: Problem, choice: str | Verifier | Check | None) -> Verifier | None:
@@ -107,7 +116,8 @@ def plan_again(
         passed if passed is not None and passed.source == source else verifier_of(source)
         for source in spec.verifiers
     )
-    return SearchPlan(spec.strategy, StrategyTable(own), verifiers)
+    made = tuple(each for each in verifiers if each is not passed)
+    return SearchPlan(spec.strategy, StrategyTable(own), verifiers, made)
 
 
 def _strategy_again(strategy: str | Strategy, spec: SolveSpec) -> Strategy:

@@ -1,7 +1,7 @@
 """The Python way in: a problem as text, and names or objects for everything else."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from math import inf
 from pathlib import Path
 
@@ -87,7 +87,7 @@ async def solve_async(
     asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
     plan = plan_search(asked, SearchChoice(strategy, settings, verifier))
-    async with open_journal(journal) as kept, _opened(source) as opened:
+    async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
         return await plan.solver(opened, kept).solve(
             asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event
         )
@@ -136,7 +136,7 @@ async def resume_async(
         spec = state.started.spec
         plan = plan_again(spec, strategy=strategy, verifier=verifier)
         source = chosen_by(spec.policy) if model is None else _source(model)
-        async with _opened(source) as opened:
+        async with aclosing(plan), _opened(source) as opened:
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 
 

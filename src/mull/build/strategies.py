@@ -1,6 +1,6 @@
 """From names and settings to strategies and verifiers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +9,7 @@ from typing import Final
 from mull.build import own
 from mull.build.answers import answer_keys
 from mull.build.recordings import read_recording
+from mull.build.rewards import REWARD_MODELS, reward_folder, reward_verifier
 from mull.core.answers import AnswerKey
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Thinking
@@ -141,18 +142,16 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
         return verifier_named(name)()
     if own.is_own(own.VERIFIERS, name):
         return own.own_verifier(name)
-    raise UnknownNameError(
-        "verifier", name, (AUTO, NONE, *VERIFIERS, *own.own_names(own.VERIFIERS))
-    )
+    folder = reward_folder(name)
+    if folder is None:
+        known = (AUTO, NONE, *VERIFIERS, *REWARD_MODELS, *own.own_names(own.VERIFIERS))
+        raise UnknownNameError("verifier", name, known)
+    return reward_verifier(name, folder)
 
 
 def verifier_of(source: Source) -> Verifier:
     """The built-in verifier that once spoke as `source`; `BadInputError` where there is none."""
-    makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
-    if source.verifier.startswith(RECORDED):
-        place = Path(source.verifier.removeprefix(RECORDED))
-        makers = (lambda: RecordedScores(read_recording(place)),)
-    for verifier in (make() for make in makers):
+    for verifier in _candidates(source):
         if verifier.source == source:
             return verifier
         if verifier.source.verifier == source.verifier:
@@ -161,3 +160,14 @@ def verifier_of(source: Source) -> Verifier:
                 hint="use the version of mull that started it, or solve the problem anew",
             )
     raise missing_own("verifier", source.verifier)
+
+
+def _candidates(source: Source) -> Iterator[Verifier]:
+    if source.verifier.startswith(RECORDED):
+        yield RecordedScores(read_recording(Path(source.verifier.removeprefix(RECORDED))))
+        return
+    makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
+    yield from (make() for make in makers)
+    folder = reward_folder(source.verifier)
+    if folder is not None:
+        yield reward_verifier(source.verifier, folder)

@@ -26,7 +26,9 @@ from mull.engine.requests import (
     Broken,
     Cancel,
     EngineSettings,
+    Judged,
     Piece,
+    Read,
     Ready,
     Report,
     Request,
@@ -63,6 +65,7 @@ class Engine:
         self._ready: asyncio.Future[Ready] = self._loop.create_future()
         self._error: MullError | None = None
         self._flights = dict[int, Flight]()
+        self._readings = dict[int, asyncio.Future[list[list[float]]]]()
         self._numbers = count()
         # Sending waits while the worker is in a turn, so it has a thread; receiving has another.
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="engine-sender")
@@ -108,10 +111,11 @@ class Engine:
         `BadInputError` for a request that cannot be grown (nothing is started then) and
         `EngineError` if the worker dies.
         """
-        if self._error is not None:
-            raise self._error
+        ready = self._open()
+        if ready.num_outputs:
+            raise BadInputError("a reward model generates nothing", hint="use `score`")
         for request in requests:
-            _check(request, self._ready.result())
+            _check(request, ready)
         numbered = list(zip(self._numbers, requests, strict=False))
         flight = Flight({number: place for place, (number, _) in enumerate(numbered)})
         self._flights.update(dict.fromkeys(flight.places, flight))
@@ -128,10 +132,40 @@ class Engine:
         finally:
             self._abandon(flight)
 
+    async def score(
+        self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
+    ) -> list[list[tuple[float, ...]]]:
+        """What a reward model says at the given places (from 0) of each token sequence.
+
+        One tuple a place: the head's outputs, then how far the place is from what the model was
+        trained on (about 1 where all is familiar). Every sequence is read from its start. Raises
+        `BadInputError` for what cannot be read and `EngineError` if the worker dies.
+        """
+        ready = self._open()
+        if not ready.num_outputs:
+            raise BadInputError(
+                "the engine runs a policy, which scores nothing", hint="open a reward model"
+            )
+        _check_reading(sequences, places, ready)
+        number = next(self._numbers)
+        reading = self._readings[number] = self._loop.create_future()
+        self._send(Read(number, sequences, places))
+        try:
+            outputs = iter(await reading)
+        finally:
+            del self._readings[number]
+        return [[tuple(next(outputs)) for _ in each] for each in places]
+
     async def close(self) -> None:
         """End the worker; what is still being generated fails. Closing twice does nothing."""
         self._fail(EngineError("the engine was closed"))
         await asyncio.shield(asyncio.to_thread(self._end))
+
+    def _open(self) -> Ready:
+        """What the worker said when it was ready; raises what went wrong since."""
+        if self._error is not None:
+            raise self._error
+        return self._ready.result()
 
     def _abandon(self, flight: Flight) -> None:
         if flight.places:
@@ -139,11 +173,11 @@ class Engine:
         for number in flight.places:
             self._flights.pop(number, None)
 
-    def _send(self, message: EngineSettings | Submit | Cancel) -> None:
+    def _send(self, message: EngineSettings | Submit | Cancel | Read) -> None:
         if self._error is None:
             self._sender.submit(self._send_now, message)
 
-    def _send_now(self, message: EngineSettings | Submit | Cancel) -> None:
+    def _send_now(self, message: EngineSettings | Submit | Cancel | Read) -> None:
         # A line that is down is the receiver's to report.
         with suppress(OSError):
             self._connection.send(message)
@@ -172,6 +206,10 @@ class Engine:
         match message:
             case Report():
                 self._deliver(message)
+            case Judged(number, outputs):
+                reading = self._readings.get(number)
+                if reading is not None and not reading.done():
+                    reading.set_result(outputs)
             case Ready():
                 if not self._ready.done():
                     self._ready.set_result(message)
@@ -214,6 +252,9 @@ class Engine:
             self._ready.set_exception(error)
         for flight in set(self._flights.values()):
             flight.inbox.put_nowait(error)
+        for reading in self._readings.values():
+            if not reading.done():
+                reading.set_exception(error)
 
     def _end(self) -> None:
         # Both ends see the line go down: our receiver ends, and so does the worker after its turn.
@@ -235,12 +276,32 @@ _BOUNDARIES: Final = tuple(Boundary)
 
 def _check_room(settings: EngineSettings, ready: Ready) -> None:
     needed = ready.max_positions * ready.bytes_per_token
+    if ready.num_outputs:
+        return  # it keeps no cache
     if settings.max_rows < 1 or settings.max_kv_bytes < needed:
         raise BadInputError(
             f"engine settings `max_rows` {settings.max_rows} and `max_kv_bytes` "
             f"{settings.max_kv_bytes} leave no room for one row",
             hint=f"one row of this model needs {needed} bytes",
         )
+
+
+def _check_reading(
+    sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]], ready: Ready
+) -> None:
+    """Refuse what the worker could not read."""
+    if len(sequences) != len(places):
+        raise BadInputError(f"{len(places)} lists of places for {len(sequences)} sequences")
+    for sequence, where in zip(sequences, places, strict=True):
+        if not 0 < len(sequence) <= ready.max_positions:
+            raise BadInputError(
+                f"a sequence of {len(sequence)} tokens cannot be scored",
+                hint=f"the model reads 1 to {ready.max_positions}",
+            )
+        if not all(0 <= token < ready.vocab_size for token in sequence):
+            raise BadInputError(f"a sequence has token ids beyond {ready.vocab_size - 1}")
+        if not all(0 <= place < len(sequence) for place in where):
+            raise BadInputError(f"places {where} lie outside a sequence of {len(sequence)} tokens")
 
 
 def _check(request: Request, ready: Ready) -> None:

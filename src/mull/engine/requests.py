@@ -115,6 +115,26 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """To the worker of a reward model: what does it say at these places?"""
+
+    number: int
+    """Under which the answer comes."""
+    sequences: Sequence[tuple[int, ...]]
+    places: Sequence[tuple[int, ...]]
+    """Of each sequence, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """From the worker of a reward model: its outputs at every place of a `Read`, in order."""
+
+    number: int
+    outputs: list[list[float]]
+    """One list a place."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """From the worker: the model is loaded."""
 
@@ -122,6 +142,8 @@ class Ready:
     max_positions: int
     bytes_per_token: int
     """Key-value cache of one position of one row."""
+    num_outputs: int = 0
+    """Of a reward model, the distance from its training among them; 0 of one that generates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,20 @@ import torch
 
 from mull.core.errors import CheckpointError
 from mull.engine.batch import Batch
-from mull.engine.requests import Broken, Cancel, EngineSettings, Ready, Submit
+from mull.engine.judge import Judge
+from mull.engine.requests import (
+    Broken,
+    Cancel,
+    EngineSettings,
+    Judged,
+    Read,
+    Ready,
+    Submit,
+)
 from mull.models.checkpoint import load_checkpoint
 from mull.models.inference import CachedDecoder
 from mull.models.memory import keep_freed_memory
+from mull.models.reward_card import is_reward_model
 
 IDLE_SECONDS: Final = 1.0
 """How often an idle worker looks whether its owner is still there."""
@@ -30,7 +40,11 @@ def main(descriptor: int) -> None:
     try:
         settings = connection.recv()
         assert isinstance(settings, EngineSettings)
-        _serve(connection, _load(settings), settings, owner)
+        _prepare()
+        if is_reward_model(settings.folder):
+            _serve_scores(connection, Judge.load(settings), owner)
+        else:
+            _serve(connection, _load(settings), settings, owner)
     except (EOFError, ConnectionError):
         return  # the owner has closed the line or died
     except CheckpointError as error:
@@ -40,9 +54,12 @@ def main(descriptor: int) -> None:
         raise
 
 
-def _load(settings: EngineSettings) -> CachedDecoder:
+def _prepare() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
+
+
+def _load(settings: EngineSettings) -> CachedDecoder:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
     decoder, _ = load_checkpoint(settings.folder, dtype=wide)
@@ -67,6 +84,18 @@ def _serve(
         report = batch.turn() if batch.is_busy else None
         if report is not None:
             connection.send(report)
+
+
+def _serve_scores(connection: Connection, judge: Judge, owner: int) -> None:
+    connection.send(judge.ready)
+    while os.getppid() == owner:
+        if not connection.poll(IDLE_SECONDS):
+            continue
+        match connection.recv():
+            case Read(number, sequences, places):
+                connection.send(Judged(number, judge.read(sequences, places)))
+            case other:
+                raise TypeError(f"no message to a reward model's engine: {other!r}")
 
 
 def _last_words(connection: Connection, broken: Broken) -> None:

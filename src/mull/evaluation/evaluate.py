@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mull.build import OpenModel, StrategyTable, answer_keys, open_model
+from mull.build import OpenModel, StrategyTable, answer_keys, close_verifiers, open_model
 from mull.core.expansion import Expansion
 from mull.core.problem import Problem
 from mull.core.protocols import Verifier
@@ -78,9 +78,12 @@ async def evaluate(
     bench = bench or Bench()
     examples = config.problems.examples()
     with run_directory(path, config) as directory:
-        for model in config.models:
-            _claim_verifiers(directory, config.arms(model), bench)
-            await _measure(directory, model, examples, bench, watcher)
+        try:
+            for model in config.models:
+                _claim_verifiers(directory, config.arms(model), bench)
+                await _measure(directory, model, examples, bench, watcher)
+        finally:
+            await close_verifiers(bench.verifiers)
         sheets = sheets_of(config, examples, directory.results)
         report = Report.of(config, directory.sources, sheets, examples, command)
     write_report(report, path)

@@ -63,6 +63,12 @@ class ModelConfig:
         attention = 2 * self.num_layers * self.hidden_size * context
         return 2.0 * (self.num_core_parameters + head + attention)
 
+    def trunk_flops(self, num_tokens: int) -> float:
+        """Forward FLOPs of a whole sequence up to the last hidden states: no vocabulary."""
+        contexts = num_tokens * (num_tokens + 1) / 2
+        attention = 2 * self.num_layers * self.hidden_size * contexts
+        return 2.0 * (num_tokens * self.num_core_parameters + attention)
+
     def save(self, folder: Path, *, dtype: str, bos: int, eos: int, pad: int) -> None:
         """Write `config.json` and `generation_config.json` as `transformers` reads them."""
         tokens = {"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad}

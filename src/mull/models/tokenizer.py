@@ -173,6 +173,11 @@ class TextTokenizer:
         except Exception as error:  # the library raises bare Exception on bad JSON
             raise CheckpointError(f"`{path}` is not a tokenizer: {error}") from error
 
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id."""
+        return self.tokenizer.get_vocab_size()
+
     def encode(self, text: str) -> list[int]:
         """Ids of trusted text: a special token that it spells is that token."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids

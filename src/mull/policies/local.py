@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Final
 
-from mull.core.errors import CheckpointError, EngineError, PolicyError
+from mull.core.errors import EngineError, PolicyError
 from mull.core.expansion import (
     Call,
     Delta,
@@ -29,18 +28,11 @@ from mull.core.steps import Step, StepKind
 from mull.core.usage import Usage
 from mull.engine import Boundary, Dtype, Engine, EngineSettings, Piece, Request
 from mull.models.config import ModelConfig
+from mull.models.content import content_digest
 from mull.models.tokenizer import TextTokenizer
 from mull.policies.formats import ChatFormat, TextStream
 
 KINDS: Final = frozenset({ExpansionKind.STEP, ExpansionKind.TOKENS, ExpansionKind.FINISH})
-CONTENT_FILES: Final = (
-    "model.safetensors",
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
-"""What decides a model's samples."""
 FINISHES: Final = {
     Boundary.INSIDE: None,
     Boundary.STEP: None,
@@ -246,7 +238,7 @@ async def open_local_policy(
     """
     config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
     format_ = ChatFormat.load(folder, tokenizer)
-    digest = _content_digest(folder)
+    digest = content_digest(folder)
     settings = EngineSettings(
         folder, format_.punctuation, dtype, device, max_rows=max_rows, max_kv_bytes=max_kv_bytes
     )
@@ -256,18 +248,3 @@ async def open_local_policy(
         yield LocalPolicy(engine, config, format_, model, streams)
     finally:
         await engine.close()
-
-
-def _content_digest(folder: Path) -> str:
-    """Changes whenever anything changes that decides what the model samples."""
-    digest = blake2b(digest_size=6)
-    for name in CONTENT_FILES:
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                digest.update(name.encode() + file_digest(file, "sha256").digest())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise CheckpointError(f"cannot read `{path}`: {error.strerror}") from error
-    return digest.hexdigest()

@@ -41,11 +41,16 @@ class Batch:
         )
 
     def attention_bias(self, dtype: torch.dtype) -> Tensor:
-        """(rows, 1, T, T): 0 where a query may look, a large negative number elsewhere."""
-        queries, keys = self.segments[:, :, None], self.segments[:, None, :]
-        causal = torch.ones(ROW_LENGTH, ROW_LENGTH, dtype=torch.bool, device=queries.device).tril()
-        hidden = ~(causal & ((queries == keys) | (keys == TRUNK)))
-        return hidden[:, None].to(dtype) * -1e9
+        """See the function of this name."""
+        return attention_bias(self.segments, dtype)
+
+
+def attention_bias(segments: Tensor, dtype: torch.dtype) -> Tensor:
+    """(rows, 1, T, T) of segments (rows, T): 0 where a query may look, else very negative."""
+    queries, keys = segments[:, :, None], segments[:, None, :]
+    causal = torch.ones(ROW_LENGTH, ROW_LENGTH, dtype=torch.bool, device=segments.device).tril()
+    hidden = ~(causal & ((queries == keys) | (keys == TRUNK)))
+    return hidden[:, None].to(dtype) * -1e9
 
 
 def concatenate(batches: list[Batch]) -> Batch:

@@ -7,21 +7,17 @@ that a run always ends decayed, however fast the machine was.
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from time import monotonic
-from typing import Final, cast
+from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from mull.core.errors import BadInputError, CheckpointError, StoreError
+from mull.core.errors import BadInputError
 from mull.core.seeds import derive_seed
 from mull.models.checkpoint import save_checkpoint
 from mull.models.config import ModelConfig
@@ -30,6 +26,15 @@ from mull.models.tokenizer import VOCAB_SIZE, TextTokenizer
 from mull.models.transformer import Decoder
 from mull.training.batch import IGNORED, ROW_LENGTH, Batch, concatenate
 from mull.training.countdown_rows import CountdownRows
+from mull.training.run_folder import (
+    SECONDS_BETWEEN_SAVES,
+    SavedState,
+    optimizers_of,
+    publish,
+    save_state,
+    take_step,
+    writing,
+)
 from mull.training.text_rows import TextRows
 
 SHAPES: Final[Mapping[str, ModelConfig]] = {
@@ -46,8 +51,6 @@ BATCH_TOKENS: Final = (sum(COUNTDOWN_MIX.values()) + TEXT_ROWS) * ROW_LENGTH
 MATRIX_RATE: Final = 0.02
 OTHER_RATE: Final = 3e-3
 WARMUP_STEPS: Final = 100
-SECONDS_BETWEEN_SAVES: Final = 120.0
-STATE_FILE: Final = "state.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class PolicyTrainer:
         self.tokenizer = TextTokenizer.built()
         torch.manual_seed(derive_seed(plan.seed, "weights"))  # pyright: ignore[reportUnknownMemberType]
         self.model = Decoder(SHAPES[plan.size]).to(plan.device)
-        self.optimizers = _optimizers(self.model)
+        self.optimizers = optimizers_of(self.model, matrix_rate=MATRIX_RATE, other_rate=OTHER_RATE)
         self.progress = Progress()
         self._loss = torch.compile(_loss) if plan.compiled else _loss  # pyright: ignore[reportUnknownMemberType]
         self._resume()
@@ -125,79 +128,50 @@ class PolicyTrainer:
                 self.save()
                 last_save = now
         self.save()
-        with _writing(self.folder):
+        with writing(self.folder):
             return self._publish("model")
 
     def _step(self, batch: Batch) -> float:
-        rate = _rate(self.progress, self.plan)
         bias = batch.attention_bias(torch.bfloat16)
         with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
             loss = self._loss(self.model, batch.tokens, batch.positions, bias, batch.targets)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * rate
-            optimizer.step()
-            optimizer.zero_grad()
+        take_step(self.optimizers, rate=_rate(self.progress, self.plan))
         return float(loss.detach())
 
     def save(self) -> None:
-        """Replace the resumable state in one rename, so that a kill leaves the old or the new."""
-        state = {
-            "plan": json.dumps(asdict(self.plan)),
-            "progress": json.dumps(asdict(self.progress)),
-            "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-        with _writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            new = self.folder / (STATE_FILE + ".new")
-            torch.save(state, new)
-            new.replace(self.folder / STATE_FILE)
+        """Put down where the run stands, and the model as it is."""
+        save_state(
+            self.folder,
+            self.model,
+            self.optimizers,
+            plan=asdict(self.plan),
+            progress=asdict(self.progress),
+        )
+        with writing(self.folder):
             self._publish("snapshot")
 
     def _publish(self, name: str) -> Path:
         """Write the model as a checkpoint folder of that name (fp16), in place of an older one."""
-        new, folder = self.folder / f"{name}.new", self.folder / name
-        save_checkpoint(new, self.model, self.tokenizer, dtype=torch.float16)
-        shutil.rmtree(folder, ignore_errors=True)
-        return new.replace(folder)
+
+        def save(folder: Path) -> None:
+            save_checkpoint(folder, self.model, self.tokenizer, dtype=torch.float16)
+
+        return publish(self.folder, name, save)
 
     def _resume(self) -> None:
-        path = self.folder / STATE_FILE
-        if not path.exists():
+        state = SavedState.read(self.folder, self.plan.device)
+        if state is None:
             return
-        try:
-            state = cast("dict[str, object]", torch.load(path, map_location=self.plan.device))
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-            raise CheckpointError(
-                f"cannot resume from `{path}`: {error}",
-                hint="delete it to train anew, or name another folder",
-            ) from error
-        stored = TrainingPlan(**json.loads(cast("str", state["plan"])))
+        stored = TrainingPlan(**state.plan)  # pyright: ignore[reportArgumentType]
         limits = {"max_tokens": 1, "max_minutes": 1.0, "device": "", "compiled": True}
         if replace(stored, **limits) != replace(self.plan, **limits):
             raise BadInputError(
                 f"`{self.folder}` holds a run of another plan ({stored.size}, seed {stored.seed})",
                 hint="name another folder, or the same size and seed",
             )
-        self.model.load_state_dict(cast("dict[str, Tensor]", state["model"]))
-        saved = cast("list[dict[str, object]]", state["optimizers"])
-        for optimizer, values in zip(self.optimizers, saved, strict=True):
-            optimizer.load_state_dict(values)
-        self.progress = Progress(**json.loads(cast("str", state["progress"])))
-
-
-@contextmanager
-def _writing(folder: Path) -> Generator[None]:
-    """Attribute a failed write to the disk; torch reports a full one as a RuntimeError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise StoreError(
-            f"cannot write to `{folder}`: {error}",
-            hint="free some space and run the same command; it goes on from the last state saved",
-        ) from error
+        state.load(self.model, self.optimizers)
+        self.progress = Progress(**state.progress)  # pyright: ignore[reportArgumentType]
 
 
 def _loss(
@@ -207,20 +181,6 @@ def _loss(
     return functional.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED
     )
-
-
-def _optimizers(model: nn.Module) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    named = dict(model.named_parameters())
-    matrices = [p for name, p in named.items() if p.dim() == 2 and "layers" in name]
-    others = [p for name, p in named.items() if p.dim() != 2 or "layers" not in name]
-    both = (
-        torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.01, momentum=0.95),
-        torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.99), weight_decay=0.0),
-    )
-    for optimizer in both:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-    return both
 
 
 def _rate(progress: Progress, plan: TrainingPlan) -> float:
