@@ -61,6 +61,15 @@ def test_seeds_never_change_between_versions() -> None:
     assert derive_seed(0, "a", 1) == 3011468377824565604
 
 
+def test_a_revised_answer_stands_for_the_one_before() -> None:
+    first = Step("41", kind=StepKind.ANSWER, is_final=True)
+    thought = Step("no, wait\n")
+    second = Step("42", kind=StepKind.ANSWER, is_final=True)
+    trajectory = Trajectory(Problem.of("6 * 7")).extend(first, thought, second)
+    assert (trajectory.answer_text, trajectory.text) == ("42", "41no, wait\n42")
+    assert Trajectory(trajectory.problem, (first, thought)).answer_text == ""
+
+
 def test_a_trajectory_answers_with_its_answer_steps() -> None:
     thought = Step(" 3 + 4 = 7\n", (5, 6))
     answer = Step(" 7 ", (7,), kind=StepKind.ANSWER, is_final=True)

@@ -281,7 +281,7 @@ async def test_thoughts_in_a_field_of_their_own_are_thoughts(name: str) -> None:
         "answer",
     ]
     total = sum((each.usage for each in steps), Usage())
-    assert (total.visible_tokens, total.hidden_tokens) == (6, 0)
+    assert (total.visible_tokens, total.hidden_tokens) == (2, 4)
 
 
 def by_choice(*failures: int) -> Callable[[int], Handler]:

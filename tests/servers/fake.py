@@ -67,7 +67,8 @@ async def fake_server(*handlers: Handler) -> AsyncGenerator[FakeServer, None]:
 async def served(server: FakeServer) -> AsyncGenerator[FakeServer, None]:
     """Let it listen for as long as the block lasts."""
     app = web.Application()
-    for path in ("/v1/chat/completions", "/v1/completions"):
+    paths = ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1beta/models/{call}")
+    for path in paths:
         app.router.add_post(path, server.complete)
     app.router.add_route("*", "/{path:.*}", server.other)
     # A client that leaves cancels its handler: how a server learns that it may stop.
@@ -107,7 +108,7 @@ def says(*texts: str, finish: str = "stop", reported: Json | None = None) -> Han
     return streams([*(chunk(text) for text in texts), chunk(finish=finish), last])
 
 
-def streams(events: Sequence[Json], *, is_whole: bool = True) -> Handler:
+def streams(events: Sequence[Json], *, is_whole: bool = True, says_done: bool = True) -> Handler:
     """Any events; not whole, the connection breaks where `[DONE]` should come."""
 
     async def handler(request: web.Request, body: Json) -> web.StreamResponse:
@@ -116,7 +117,8 @@ def streams(events: Sequence[Json], *, is_whole: bool = True) -> Handler:
         for event in events:
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         if is_whole:
-            await response.write(b"data: [DONE]\n\n")
+            if says_done:
+                await response.write(b"data: [DONE]\n\n")
             await response.write_eof()
         elif request.transport is not None:
             request.transport.close()

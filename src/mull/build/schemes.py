@@ -26,6 +26,7 @@ from mull.policies.priced import PricedPolicy, Prices
 from mull.policies.replay import ReplayPolicy
 
 if TYPE_CHECKING:
+    from mull.policies.hosted import HostedSettings
     from mull.policies.openai import OpenAISettings
 
 PRICES: Final = "price_"
@@ -131,8 +132,92 @@ class OpenAI:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Anthropic:
+    """A Claude model, by its name or behind another address."""
+
+    example: ClassVar[str] = "anthropic:MODEL"
+    place: str
+    key: str | None = None
+    """Environment variable that holds the key; None: `ANTHROPIC_API_KEY`, for Anthropic alone."""
+    thinking_tokens: int | None = None
+    """A fixed budget of thoughts, within the tokens of an answer."""
+    effort: str | None = None
+    """Adaptive thinking: low, medium, high, xhigh or max."""
+    in_flight: int = 64
+    silent_seconds: float = 120.0
+    attempts: int = 5
+
+    def __post_init__(self) -> None:
+        from mull.policies.anthropic import AnthropicThinking, anthropic_address
+
+        anthropic_address(self.place)
+        AnthropicThinking(self.thinking_tokens, self.effort)
+        _hosted(self)
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """Talk to the model with the key that the environment holds now."""
+        from mull.policies import anthropic
+        from mull.policies.openai import ApiKey
+
+        address = anthropic.anthropic_address(self.place)
+        variable = self.key or anthropic.anthropic_key_variable(address)
+        return anthropic.open_anthropic_policy(
+            address,
+            ApiKey.from_environment(variable, os.environ),
+            thinking=anthropic.AnthropicThinking(self.thinking_tokens, self.effort),
+            settings=_hosted(self),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gemini:
+    """A Gemini model, by its name or behind another address."""
+
+    example: ClassVar[str] = "gemini:MODEL"
+    place: str
+    key: str | None = None
+    """Environment variable that holds the key; None: `GEMINI_API_KEY`, for Google alone."""
+    thinking_tokens: int | None = None
+    """A budget of thoughts, for Gemini 2.5: 0 is none, -1 as many as it likes."""
+    thinking_level: str | None = None
+    """Since Gemini 3: minimal, low, medium, high or xhigh."""
+    in_flight: int = 64
+    silent_seconds: float = 120.0
+    attempts: int = 5
+
+    def __post_init__(self) -> None:
+        from mull.policies.gemini import GeminiThinking, gemini_address
+
+        gemini_address(self.place)
+        GeminiThinking(self.thinking_tokens, self.thinking_level)
+        _hosted(self)
+
+    def open(self) -> AbstractAsyncContextManager[Policy]:
+        """Talk to the model with the key that the environment holds now."""
+        from mull.policies import gemini
+        from mull.policies.openai import ApiKey
+
+        address = gemini.gemini_address(self.place)
+        variable = self.key or gemini.gemini_key_variable(address)
+        return gemini.open_gemini_policy(
+            address,
+            ApiKey.from_environment(variable, os.environ),
+            thinking=gemini.GeminiThinking(self.thinking_tokens, self.thinking_level),
+            settings=_hosted(self),
+        )
+
+
+def _hosted(model: Anthropic | Gemini) -> "HostedSettings":
+    from mull.policies.hosted import hosted_settings
+
+    return hosted_settings(model.in_flight, model.silent_seconds, model.attempts)
+
+
 SCHEMES: Final[Mapping[str, type[Served]]] = MappingProxyType(
     {
+        "anthropic": Anthropic,
+        "gemini": Gemini,
         "openai": OpenAI,
         "replay": Replay,
         "scripted": Scripted,

@@ -50,8 +50,16 @@ class Trajectory:
 
     @property
     def answer_text(self) -> str:
-        """The answer steps alone, stripped; empty while there is no answer."""
-        return "".join(step.text for step in self.steps if step.kind is StepKind.ANSWER).strip()
+        """The answer steps of the last turn alone, stripped; empty while there is no answer.
+
+        A revision is a further turn, and its answer stands for the one before.
+        """
+        turn = list[Step]()
+        for step in self.steps:
+            if turn and turn[-1].is_final:
+                turn = []
+            turn.append(step)
+        return "".join(step.text for step in turn if step.kind is StepKind.ANSWER).strip()
 
     @property
     def token_ids(self) -> tuple[int, ...]:

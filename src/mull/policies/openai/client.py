@@ -17,7 +17,7 @@ import aiohttp
 from mull.core.codec import Json
 from mull.core.errors import MullError
 from mull.policies.openai.address import Address, ApiKey
-from mull.policies.openai.fields import Fields, fields_of, parse, text_of
+from mull.policies.openai.fields import NOTHING, Fields, fields_of, items_of, parse, text_of
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _SHOWN: Final = 300
@@ -143,15 +143,15 @@ class Client:
 
     def _refusal(self, response: aiohttp.ClientResponse, data: bytes) -> CallError:
         try:
-            told = _told(fields_of(parse(data)))
+            found = _first(parse(data))
         except ValueError:
-            told = ""
-        told = told or data.decode("utf-8", "replace")
+            found = NOTHING
+        told = _told(found) or data.decode("utf-8", "replace")
         return CallError(
             f"`{response.url}` answered {response.status}: {self._safe(told)}",
             status=response.status,
             retryable=response.status in RETRYABLE_STATUS,
-            retry_after=seconds_to_wait(response.headers.get("Retry-After")),
+            retry_after=seconds_to_wait(response.headers.get("Retry-After")) or _retry_delay(found),
         )
 
     def _safe(self, text: str) -> str:
@@ -168,21 +168,24 @@ async def open_client(
     timeouts: Timeouts = Timeouts(),
     max_in_flight: int = 64,
     keeps_alive: bool = True,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Client, None]:
     """A client for as long as the block lasts; requests beyond `max_in_flight` wait.
 
-    Without `keeps_alive` every request has a connection of its own.
+    Without `keeps_alive` every request has a connection of its own. `headers` carry the key where
+    it is not a bearer's.
     """
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=timeouts.connect, sock_read=timeouts.silent
     )
-    headers = {"Authorization": f"Bearer {key.secret}"} if key else {}
+    if headers is None:
+        headers = {"Authorization": f"Bearer {key.secret}"} if key else {}
     async with aiohttp.ClientSession(
         timeout=timeout,
         connector=aiohttp.TCPConnector(limit=max_in_flight, force_close=not keeps_alive),
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield Client(session, address, key, MappingProxyType(headers))
+        yield Client(session, address, key, MappingProxyType(dict(headers)))
 
 
 def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float | None:
@@ -199,6 +202,18 @@ def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+
+
+def _first(answer: object) -> Fields:
+    """The answer, or the first of a list of them: Gemini's errors may come in one."""
+    return fields_of(next(iter(items_of(answer)), answer))
+
+
+def _retry_delay(answer: Fields) -> float | None:
+    """Seconds that Google's `RetryInfo` asks to wait."""
+    details = items_of(fields_of(answer.get("error")).get("details"))
+    delays = (text_of(fields_of(each).get("retryDelay")) for each in details)
+    return next((seconds_to_wait(each.removesuffix("s")) for each in delays if each), None)
 
 
 def _told(answer: Fields) -> str:

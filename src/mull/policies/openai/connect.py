@@ -110,7 +110,15 @@ async def open_openai_policy(
         if dialect.is_own_machine:
             dialect = await tried(client, dialect, _wire_of(dialect, kind, model), notices)
         wire, renderer = _wire_of(dialect, kind, model), Renderer(client, dialect, model)
-        grower = Grower(client, dialect, wire, renderer, settings.retries, clock, notices)
+        grower = Grower(
+            client,
+            dialect.bound,
+            wire,
+            renderer if wire.needs_prompt else None,
+            settings.retries,
+            clock,
+            notices,
+        )
         try:
             yield OpenAIPolicy(Served(model, dialect, kind, version), grower)
         finally:

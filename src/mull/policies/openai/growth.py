@@ -1,18 +1,17 @@
 """Growing samples: requests, what counts as their failure, and when to try again."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Final
 
 from mull.core.clock import Clock, SystemClock
-from mull.core.expansion import Call, Outcome
+from mull.core.expansion import Call, NodeId, Outcome
 from mull.core.ledger import Bound
 from mull.core.seeds import derive_seed
 from mull.policies.openai.client import CallError, Client
-from mull.policies.openai.dialects import Dialect
-from mull.policies.openai.pieces import Broken, Ended, Ending, Item, Piece, Reported
+from mull.policies.openai.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
 from mull.policies.openai.prompts import Prompt, Renderer
 from mull.policies.openai.reader import LINE_END, StepReader
 from mull.policies.openai.sample import Sample
@@ -21,6 +20,10 @@ from mull.policies.openai.wires import Request, Wire
 _LOG: Final = getLogger(__name__)
 
 Emit = Callable[[Outcome], None]
+Blocks = tuple[Mapping[str, str], ...]
+"""Signed thoughts and the like, as the server spells them."""
+
+_Event = Outcome | asyncio.Task[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +62,44 @@ class Notices:
             _LOG.warning("%s", text)
 
 
+async def streamed(
+    growing: Iterable[Callable[[Emit], Coroutine[None, None, None]]],
+) -> AsyncGenerator[Outcome, None]:
+    """Grow everything at once and pass on what it emits; closing it cancels what still grows."""
+    events = asyncio.Queue[_Event]()
+    tasks = [asyncio.create_task(grow(events.put_nowait)) for grow in growing]
+    for task in tasks:
+        task.add_done_callback(events.put_nowait)
+    try:
+        running = len(tasks)
+        while running:
+            event = await events.get()
+            if isinstance(event, asyncio.Task):
+                running -= 1
+                event.result()
+            else:
+                yield event
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Grower:
     """Grows samples over one server."""
 
     client: Client
-    dialect: Dialect
+    bound: Bound
+    """Whether a request's limit bounds everything that is billed."""
     wire: Wire
-    renderer: Renderer
+    renderer: Renderer | None = None
+    """For wires that want a prompt."""
     retries: Retries = Retries()
     clock: Clock = SystemClock()
     notices: Notices = field(default_factory=Notices)
+    memory: dict[NodeId, Blocks] = field(default_factory=dict[NodeId, Blocks])
+    """What the server wants to be shown again, by the node that ends its turn."""
 
     async def grow(self, calls: Sequence[Call], emit: Emit, *, keeps_steps: bool) -> None:
         """Grow equal calls in one request, and what that leaves open one by one."""
@@ -120,7 +150,7 @@ class Grower:
         """One request. Settles the samples it ends; `CallError` if it leaves any open."""
         first = samples[0]
         prompt = Prompt()
-        if self.wire.needs_prompt:
+        if self.renderer is not None:
             thinking = first.call.branch.expansion.thinking
             prompt = await self.renderer.prompt(first.call.trajectory, thinking)
         for sample in samples:
@@ -162,6 +192,8 @@ class Grower:
                     sample.is_empty = True
                 else:
                     sample.end(item.ending)
+            case Kept():
+                sample.keep(item)
             case Broken():
                 sample.broken = f"{self._what} gave no answer: {item.reason}"
 
@@ -170,14 +202,17 @@ class Grower:
         for number, sample in enumerate(samples):
             reported = shares[number]
             if sample.broken:
-                for outcome in sample.restart():
+                total = self._total(sample, reported)
+                for outcome in sample.give_up(total, reported, message=sample.broken):
                     emit(outcome)
-                emit(sample.fail(sample.broken))
             elif sample.ending is not None:
                 if sample.has_outrun:
                     self.notices.add(f"{self._what} went on beyond a limit or stop it was given")
                 for outcome in sample.settle(self._total(sample, reported), reported):
                     emit(outcome)
+                if sample.kept:
+                    last = sample.call.branch.node_id(len(sample.call.grown))
+                    self.memory[last] = tuple(sample.kept.values())
 
     def _total(self, sample: Sample, reported: Reported | None) -> int:
         """Tokens a sample took: counted by ids, else as reported where that can be true."""
@@ -185,7 +220,7 @@ class Grower:
         if sample.reader.is_counted or reported is None:
             return counted
         told = reported.completion_tokens
-        too_many = self.dialect.bound is Bound.HARD and told > sample.call.max_tokens
+        too_many = self.bound is Bound.HARD and told > sample.call.max_tokens
         if told < counted or too_many:
             self.notices.add(
                 f"{self._what} reports token counts that cannot be true; pieces are counted instead"
@@ -217,7 +252,7 @@ def _shares(samples: Sequence[Sample], reports: Sequence[Reported]) -> list[Repo
     }
     if own or not reports:
         return [own.get(number) for number in range(len(samples))]
-    whole, count = reports[-1], len(samples)
+    whole, count = _latest(reports), len(samples)
     counted = [each.reader.num_tokens for each in samples]
     extra = max(0, whole.completion_tokens - sum(counted))
     return [
@@ -230,6 +265,16 @@ def _shares(samples: Sequence[Sample], reports: Sequence[Reported]) -> list[Repo
         )
         for number in range(count)
     ]
+
+
+def _latest(reports: Sequence[Reported]) -> Reported:
+    """Counts only grow; some servers say of the prompt first and of the rest at the end."""
+    return Reported(
+        max(each.prompt_tokens for each in reports),
+        max(each.cached_tokens for each in reports),
+        max(each.completion_tokens for each in reports),
+        max(each.reasoning_tokens for each in reports),
+    )
 
 
 def _part(amount: int, number: int, count: int) -> int:

@@ -1,5 +1,6 @@
 """What a server's answer consists of, whatever shape it came in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,4 +60,15 @@ class Reported:
     choice: int | None = None
 
 
-Item = Piece | Ended | Broken | Reported
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """More of what the server wants to be shown again when its turn is taken up."""
+
+    block: int
+    """Which block of the choice it belongs to."""
+    fields: Mapping[str, str]
+    """Texts that are appended to what is kept of the block."""
+    choice: int = 0
+
+
+Item = Piece | Ended | Broken | Reported | Kept

@@ -1,8 +1,9 @@
 """Models behind an OpenAI-compatible API, as a policy."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from mull.core.expansion import Call, Expansion, ExpansionKind, Failed, NodeId, Outcome, Thinking
@@ -10,11 +11,9 @@ from mull.core.protocols import Capabilities
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.policies.openai.dialects import Dialect, Siblings, WireKind
-from mull.policies.openai.growth import Grower
+from mull.policies.openai.growth import Grower, streamed
 
 _STEPPING: Final = frozenset({ExpansionKind.STEP, ExpansionKind.TOKENS})
-
-_Event = Outcome | asyncio.Task[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,6 @@ class OpenAIPolicy:
 
         Where the server tells the size of the prompt only at the end, the last step is charged it.
         """
-        events = asyncio.Queue[_Event]()
         able = list[Call]()
         for call in calls:
             refusal = self.served.refusal(call)
@@ -100,29 +98,17 @@ class OpenAIPolicy:
                 able.append(call)
             else:
                 yield Failed(call.branch.id, refusal)
-        tasks = [self._start(group, events) for group in self._groups(able)]
-        try:
-            running = len(tasks)
-            while running:
-                event = await events.get()
-                if isinstance(event, asyncio.Task):
-                    running -= 1
-                    event.result()
-                else:
-                    yield event
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        keeps_steps = self.served.can_continue
+        growing = [
+            partial(self.grower.grow, group, keeps_steps=keeps_steps)
+            for group in self._groups(able)
+        ]
+        async with aclosing(streamed(growing)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def release(self, node_ids: Collection[NodeId]) -> None:
         """The server keeps no node; its cache looks after itself."""
-
-    def _start(self, group: Sequence[Call], events: asyncio.Queue[_Event]) -> asyncio.Task[None]:
-        growing = self.grower.grow(group, events.put_nowait, keeps_steps=self.served.can_continue)
-        task = asyncio.create_task(growing)
-        task.add_done_callback(events.put_nowait)
-        return task
 
     def _groups(self, calls: Sequence[Call]) -> Iterator[list[Call]]:
         """Calls that one request asks for together."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mull.core.expansion import Call, Delta, ExpansionKind, Failed, Finish, Grown, Outcome
+from mull.core.steps import StepKind
 from mull.core.usage import Usage
 from mull.policies.openai.marks import MARK
-from mull.policies.openai.pieces import Ending, Piece, Reported
+from mull.policies.openai.pieces import Ending, Kept, Piece, Reported
 from mull.policies.openai.reader import LINE_END, Line, StepReader
 
 _FINISHES: Final = {
@@ -37,6 +38,8 @@ class Sample:
     """The server ended a turn without content."""
     broken: str = ""
     """Why the server gave no answer and would give none again."""
+    kept: dict[int, dict[str, str]] = field(default_factory=dict[int, dict[str, str]])
+    """Blocks to be shown to the server again, by their number."""
     has_lost: bool = False
     """Tokens were lost to a failure; they count against `call.max_tokens`."""
     _lines: list[Line] = field(default_factory=list[Line])
@@ -80,6 +83,12 @@ class Sample:
                 self.ending, self.has_outrun = Ending.LINE, True
                 return
 
+    def keep(self, kept: Kept) -> None:
+        """Take in more of a block."""
+        block = self.kept.setdefault(kept.block, {})
+        for name, text in kept.fields.items():
+            block[name] = block.get(name, "") + text
+
     def end(self, ending: Ending) -> None:
         """The server says that it is over."""
         if self.ending is None:
@@ -96,6 +105,8 @@ class Sample:
         if self.has_lost and ending is Ending.LENGTH:
             yield self._fail_short(total)
             return
+        if reported is not None and reported.reasoning_tokens and not self.keeps_steps:
+            self._lines = [_uncounted(line) for line in self._lines]
         hidden = self._hidden(total, reported)
         *lines, last = self._lines
         self._lines = lines
@@ -104,6 +115,14 @@ class Sample:
         step = replace(last.step, is_final=ending is Ending.TURN)
         usage = self._charged(shown, hidden)
         yield Grown(self.call.branch.id, self._index, step, usage, _FINISHES[ending])
+
+    def give_up(self, total: int, reported: Reported | None, *, message: str) -> Iterator[Outcome]:
+        """The server ended it without an answer, after `total` tokens."""
+        counted = self.reader.num_tokens
+        yield from self.restart()
+        self._charge_prompt(reported)
+        self._lost += max(0, total - counted)
+        yield self.fail(message)
 
     def restart(self) -> Iterator[Outcome]:
         """A request failed: keep what can be continued, count the rest as lost."""
@@ -115,6 +134,7 @@ class Sample:
             self._lost += lost
         self.call = replace(self.call, max_tokens=self.call.max_tokens - self.reader.num_tokens)
         self.reader, self._lines, self._shown, self.is_empty = StepReader(), [], 0, False
+        self.kept = {}
 
     def fail(self, message: str, *, retryable: bool = False) -> Failed:
         """The outcome of a sample that will not end; call `restart` first."""
@@ -154,7 +174,13 @@ class Sample:
         return usage
 
     def _hidden(self, total: int, reported: Reported | None) -> int:
-        """Reasoning that is billed and not shown."""
-        if reported is None or self.reader.has_reasoning:
+        """Reasoning as it is billed, whether or not (or how briefly) it is shown."""
+        if reported is None or (self.reader.has_reasoning and self.keeps_steps):
             return 0
-        return min(reported.reasoning_tokens, total - self.reader.num_tokens)
+        counted = sum(line.num_tokens for line in self._lines) + self._shown
+        return min(reported.reasoning_tokens, total - counted)
+
+
+def _uncounted(line: Line) -> Line:
+    """A thought of which the server itself says what it took."""
+    return replace(line, num_tokens=0) if line.step.kind is StepKind.THOUGHT else line
