@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from mull.control.fixed import Fixed
 from mull.core.answers import text_key
@@ -11,6 +12,7 @@ from mull.core.problem import Problem
 from mull.core.protocols import Journal, Policy, Verifier
 from mull.core.score import Score, Source, Verdict
 from mull.core.spec import SolveSpec, Spec
+from mull.core.states import StateKey, no_state
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.search import strategy_of
@@ -49,12 +51,37 @@ class PredicateVerifier:
         return sum((self.cost for _ in trajectories), Usage())
 
 
+@dataclass(frozen=True, slots=True)
+class HashGuide:
+    """Values every path by a digest of its text: any number, and always the same."""
+
+    cost: Usage = Usage()
+    """Of one score."""
+
+    @property
+    def source(self) -> Source:
+        return Source("guide", "1")
+
+    async def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
+        return [self._score(trajectory) for trajectory in trajectories]
+
+    def _score(self, trajectory: Trajectory) -> Score:
+        ends = range(1, len(trajectory.steps) + 1)
+        texts = ["".join(step.text for step in trajectory.steps[:end]) for end in ends]
+        values = tuple(crc32(text.encode()) / 2**32 for text in texts)
+        return Score(values[-1], self.source, per_step=values, usage=self.cost)
+
+    def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
+        return sum((self.cost for _ in trajectories), Usage())
+
+
 def solver_with(
     policy: Policy,
     strategy: Spec,
     *verifiers: Verifier,
     journal: Journal | None = None,
     clock: Clock = SystemClock(),
+    state_key: StateKey = no_state,
 ) -> Solver:
     """A solver of one fixed strategy."""
     return Solver(
@@ -67,7 +94,7 @@ def solver_with(
         policy,
         verifiers,
         Fixed(strategy),
-        lambda spec: strategy_of(spec, text_key),
+        lambda spec: strategy_of(spec, text_key, state_key),
         journal or MemoryJournal(),
         clock,
     )

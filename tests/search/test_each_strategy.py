@@ -1,179 +1,313 @@
-"""What is particular to each strategy, on traces worked out by hand."""
+"""What every strategy must do, whatever its idea: one row in `SPECS` a strategy."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
 
 import pytest
-from doubles import PROBLEM, PredicateVerifier, solver_with
+from doubles import PROBLEM, HashGuide, PredicateVerifier, solver_with
 
 from mull.core.answers import text_key
-from mull.core.errors import BadInputError, UnknownNameError
-from mull.core.events import StopReason
-from mull.core.expansion import Sampling, Thinking
-from mull.core.score import Score, Source, Verdict
+from mull.core.events import Event, NodeGrown, StopReason, WaveAsked
+from mull.core.expansion import Call, NodeId
+from mull.core.journal import MemoryJournal
+from mull.core.ledger import Ledger
+from mull.core.protocols import Strategy
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
-from mull.core.usage import Headroom
-from mull.policies.scripted import ScriptedPolicy, by_sample
-from mull.search import STRATEGIES, strategy_named, strategy_of, strategy_options
-from mull.search.attempts import Attempt
-from mull.search.best_of_n import BestOfN
-from mull.search.early_stop import EarlyStop
-from mull.search.selection import answer_classes, by_score, by_score_or_votes
+from mull.core.state import replay
+from mull.core.steps import Trajectory
+from mull.core.tree import SearchTree
+from mull.core.usage import Budget, Headroom, Limit
+from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
+from mull.search import STRATEGIES, strategy_of
+from mull.solver import Solver
+
+GUIDED: dict[str, Option] = {"guide": "guide", "verifier": "predicate"}
+SPECS = {
+    "greedy": Spec("greedy", {"verifier": "predicate"}),
+    "greedy, unchecked": Spec("greedy"),
+    "best_of_n": Spec("best_of_n", {"n": 6, "verifier": "predicate"}),
+    "best_of_n, unchecked": Spec("best_of_n", {"n": 6}),
+    "early_stop": Spec("early_stop", {"n": 6, "verifier": "predicate"}),
+    "early_stop, wide": Spec("early_stop", {"n": 6, "width": 4, "verifier": "predicate"}),
+    "self_consistency": Spec("self_consistency", {"n": 6}),
+    "weighted_best_of_n": Spec("weighted_best_of_n", {"n": 6, **GUIDED}),
+    "weighted_best_of_n, unchecked": Spec("weighted_best_of_n", {"n": 6, "guide": "guide"}),
+    "rerank": Spec("rerank", {"n": 6, "keep": 6, **GUIDED}),
+    "beam": Spec("beam", {"width": 2, "expansion": 5, **GUIDED}),
+    "beam, tapered": Spec("beam", {"shape": "6:3,5:2,finish", **GUIDED}),
+    "beam, unchecked": Spec("beam", {"width": 2, "expansion": 5, "guide": "guide"}),
+    "dvts": Spec("dvts", {"subtrees": 2, "expansion": 5, **GUIDED}),
+    "rebase": Spec("rebase", {"width": 6, **GUIDED}),
+    "particles": Spec("particles", {"width": 6, **GUIDED}),
+    "tot_bfs": Spec("tot_bfs", {"breadth": 3, "proposals": 5, **GUIDED}),
+    "tot_dfs": Spec("tot_dfs", {"visits": 4, "proposals": 5, **GUIDED}),
+    "mcts": Spec("mcts", {"n": 16, "width": 2, **GUIDED}),
+    "mcts, rollouts": Spec("mcts", {"n": 8, "evaluation": "rollout", "rule": "puct", **GUIDED}),
+    "beam, early stop": Spec("beam", {"width": 2, "expansion": 5, "early_stop": True, **GUIDED}),
+}
+every_strategy = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+
+STEPWISE = {"beam", "dvts", "rebase", "particles", "tot_bfs", "tot_dfs", "mcts"}
+every_stepwise = pytest.mark.parametrize(
+    "spec",
+    [spec for spec in SPECS.values() if spec.name in STEPWISE],
+    ids=[name for name, spec in SPECS.items() if spec.name in STEPWISE],
+)
+
+REPLIES: tuple[Reply | str, ...] = (
+    "<think> six\n times\n</think> 41",
+    "<think> seven\n</think> 43",
+    " 43",
+    "<think> six\n times\n seven\n</think> 42",
+)
+IS_RIGHT = PredicateVerifier(lambda answer: answer == "42")
 
 
-async def solved(spec: Spec, *replies: str, right: str = "42") -> Solution:
-    policy = ScriptedPolicy(by_sample({PROBLEM.statement: replies}))
-    verifier = PredicateVerifier(lambda answer: answer == right)
-    return await solver_with(policy, spec, verifier).solve(PROBLEM)
+def same_text(trajectory: Trajectory) -> str | None:
+    return trajectory.text
 
 
-async def test_greedy_takes_the_likeliest_answer_once() -> None:
-    solution = await solved(Spec("greedy"), " 41", " 42")
-    (branch,) = solution.tree.branches()
-    assert (solution.answer, solution.confidence, solution.notes) == ("41", None, ())
-    assert branch.expansion.sampling.is_greedy
+def policy_of(*replies: Reply | str, arrival_seed: int | None = None) -> ScriptedPolicy:
+    said = replies or REPLIES
+    return ScriptedPolicy(by_sample({PROBLEM.statement: said}), arrival_seed=arrival_seed)
 
 
-async def test_best_of_n_gives_the_accepted_answer_however_rare() -> None:
-    solution = await solved(
-        Spec("best_of_n", {"n": 5, "verifier": "predicate"}), "1", "1", "1", "1", "42"
+def solver_of(
+    spec: Spec, *replies: Reply | str, arrival_seed: int | None = None, journal: MemoryJournal
+) -> Solver:
+    policy = policy_of(*replies, arrival_seed=arrival_seed)
+    return solver_with(policy, spec, IS_RIGHT, HashGuide(), journal=journal, state_key=same_text)
+
+
+async def solved(
+    spec: Spec,
+    *replies: Reply | str,
+    arrival_seed: int | None = None,
+    budget: Budget = Budget(),
+    journal: MemoryJournal | None = None,
+) -> Solution:
+    journal = journal or MemoryJournal()
+    solver = solver_of(spec, *replies, arrival_seed=arrival_seed, journal=journal)
+    return await solver.solve(PROBLEM, budget=budget, solve_id="it")
+
+
+async def trace_of(spec: Spec) -> list[Event]:
+    journal = MemoryJournal()
+    await solved(spec, journal=journal)
+    return journal.traces["it"]
+
+
+def outcome(solution: Solution) -> tuple[object, ...]:
+    """All but what a call made anew costs anew: its prompt, itself, tokens cut off in mid-step."""
+    return (
+        solution.answer,
+        solution.confidence,
+        solution.stop,
+        solution.notes,
+        solution.usage.completion_tokens,
+        [(node.id, node.inputs, node.step, node.finish) for node in solution.tree.nodes()],
+        [solution.tree.scores(node.id) for node in solution.tree.nodes()],
     )
-    assert (solution.answer, solution.confidence) == ("42", 1.0)
-    assert solution.stop is StopReason.COMPLETED
 
 
-async def test_best_of_n_without_a_verifier_votes_and_says_so() -> None:
-    solution = await solved(Spec("best_of_n", {"n": 3}), "1", "2", "2")
-    assert solution.answer == "2"
-    assert solution.notes == ("no verifier: majority vote", "2 of 3 votes")
+def test_every_strategy_is_tested_here() -> None:
+    assert {spec.name for spec in SPECS.values()} == STRATEGIES.keys()
 
 
-async def test_best_of_n_votes_where_the_verifier_has_no_opinion() -> None:
-    spec = Spec("best_of_n", {"n": 2, "verifier": "predicate"})
-    solution = await solved(spec, "<think> hm\n</think>", "<think> hm\n</think>")
-    assert solution.answer is None
+@every_strategy
+def test_a_strategy_fits_the_seam_and_asks_of_an_empty_tree(spec: Spec) -> None:
+    strategy: Strategy = strategy_of(spec, text_key)
+    tree = SearchTree(PROBLEM, "m@1", 0)
+    assert strategy.ask(tree, Headroom()).grow
+    assert strategy.ask(tree, Headroom()) == strategy.ask(tree, Headroom())
+    assert strategy.select(tree) is None
 
 
-@pytest.mark.parametrize(
-    ("width", "num_drawn"),
-    # The fourth answer is the first right one: waves of 1, of 3 + 3, of 5, of 7.
-    [(1, 4), (3, 6), (5, 5), (7, 7)],
-)
-async def test_early_stop_draws_no_wave_after_the_accepted_answer(
-    width: int, num_drawn: int
-) -> None:
-    spec = Spec("early_stop", {"n": 7, "width": width, "verifier": "predicate"})
-    solution = await solved(spec, "1", "2", "3", "42", "5", "6", "7")
-    assert (solution.answer, solution.stop) == ("42", StopReason.ACCEPTED)
-    assert solution.usage.calls == num_drawn
+@every_strategy
+async def test_an_answer_can_be_read_off_at_any_time(spec: Spec) -> None:
+    strategy, trace = strategy_of(spec, text_key), await trace_of(spec)
+    for length in range(1, len(trace) + 1):
+        tree = replay(trace[:length]).tree
+        candidate = strategy.select(tree)
+        finished = {node.id for node in tree.finished()}
+        assert candidate is None or candidate.node_id in finished
 
 
-async def test_early_stop_gives_up_after_n() -> None:
-    solution = await solved(Spec("early_stop", {"n": 5, "width": 2, "verifier": "predicate"}), "1")
-    assert (solution.answer, solution.stop) == (None, StopReason.COMPLETED)
-    assert solution.usage.calls == 5
-    assert "all 5 answers were rejected by `predicate@1`: wrong" in solution.notes
+@every_strategy
+@pytest.mark.parametrize("max_tokens", [1, 2, 5, 9, 14, 23, 40])
+async def test_no_token_is_spent_beyond_the_budget(spec: Spec, max_tokens: int) -> None:
+    solution = await solved(spec, budget=Budget(max_tokens=max_tokens))
+    assert solution.usage.generated_tokens <= max_tokens
+    whole = await solved(spec)
+    if whole.usage.generated_tokens > max_tokens:
+        assert solution.stop is StopReason.BUDGET_TOKENS
+    if solution.stop is StopReason.BUDGET_TOKENS:
+        assert solution.usage.generated_tokens == max_tokens
+        assert "the tokens limit of `solve` is reached" in solution.notes
+    else:
+        assert solution.stop is whole.stop
 
 
-@pytest.mark.parametrize(
-    ("answers", "winner", "votes"),
-    [
-        (["1", "2", "2"], "2", "2 of 3 votes"),
-        (["2", "1", "1", "2"], "2", "2 of 4 votes"),  # a tie goes to the class reached first
-        (["3", "1", "2", "2", "1"], "1", "2 of 5 votes"),
-        (["Yes", "no", " yes "], "Yes", "2 of 3 votes"),  # classes, not strings
-        (["<think> hm\n</think>", "7"], "7", "1 of 1 votes"),  # no answer, no vote
-    ],
-)
-async def test_self_consistency_gives_what_most_agree_on(
-    answers: list[str], winner: str, votes: str
-) -> None:
-    solution = await solved(Spec("self_consistency", {"n": len(answers)}), *answers)
-    assert (solution.answer, solution.notes, solution.confidence) == (winner, (votes,), None)
+@every_strategy
+async def test_no_call_is_made_beyond_the_budget(spec: Spec) -> None:
+    solution = await solved(spec, budget=Budget(max_calls=1))
+    whole = await solved(spec)
+    assert solution.usage.calls == 1
+    assert (solution.stop is StopReason.of_limit(Limit.CALLS)) == (whole.usage.calls > 1)
 
 
-async def test_no_readable_answer_is_no_answer() -> None:
-    solution = await solved(Spec("self_consistency", {"n": 2}), "<think> hm\n</think>")
-    assert (solution.answer, solution.trajectory) == (None, None)
+@every_strategy
+@pytest.mark.parametrize("arrival_seed", [1, 2, 3])
+async def test_the_order_of_arrival_changes_nothing(spec: Spec, arrival_seed: int) -> None:
+    solution, plain = await solved(spec, arrival_seed=arrival_seed), await solved(spec)
+    assert outcome(solution) == outcome(plain)
+    assert solution.tree.content() == plain.tree.content()
 
 
-async def test_strategies_share_the_answers_they_would_draw_alike() -> None:
-    solution = await solved(Spec("best_of_n", {"n": 4}), "1", "2", "2", "1")
-    assert [each.key for each in answer_classes(solution.tree, text_key)] == ["1", "2"]
-    assert BestOfN(n=4).ask(solution.tree, Headroom()).is_empty
-    (more,) = BestOfN(n=6).ask(solution.tree, Headroom()).grow
-    assert more.count == 2
+@every_strategy
+async def test_siblings_survive_a_failure(spec: Spec) -> None:
+    broken = Reply(" six\n seven", fails_after=0, failure="power cut")
+    solution = await solved(spec, *REPLIES[:3], broken, REPLIES[3])
+    solution.tree.check()
+    whole = await solved(spec)
+    if len(solution.tree.failures):
+        said = f"{len(solution.tree.failures)} of "
+        assert any(note.startswith(said) and "power cut" in note for note in solution.notes)
+    assert solution.stop is whole.stop
+    if spec.name in STEPWISE:  # it goes on elsewhere
+        assert len(solution.tree.finished()) > 1
+    else:
+        assert (solution.answer is None) == (whole.answer is None)
 
 
-async def test_an_opinion_ranks_between_rejection_and_acceptance() -> None:
-    solution = await solved(Spec("self_consistency", {"n": 3}), "1", "2", "3")
-    source = Source("judge", "1")
-    first, second, third = (node.id for node in solution.tree.finished())
-    assert by_score(solution.tree, "judge") is None
-    solution.tree.judge(first, Score(0.99, source, Verdict.REJECT))
-    solution.tree.judge(second, Score(0.2, source))
-    best = by_score(solution.tree, "judge")
-    assert best is not None
-    assert (best.node_id, best.answer, best.confidence) == (second, "2", None)
-    solution.tree.judge(third, Score(0.1, source, Verdict.ACCEPT))
-    best = by_score(solution.tree, "judge")
-    assert best is not None
-    assert (best.node_id, best.confidence) == (third, 0.1)
+@every_strategy
+async def test_a_solve_of_nothing_but_failures_says_so(spec: Spec) -> None:
+    solution = await solved(spec, Reply(" six\n seven", fails_after=0))
+    assert (solution.stop, solution.answer) == (StopReason.FAILED, None)
+    assert solution.abstained
 
 
-async def test_a_rejected_answer_does_not_vote_among_those_nobody_could_judge() -> None:
-    solution = await solved(Spec("self_consistency", {"n": 4}), "1", "1", "1", "2")
-    tree, source = solution.tree, Source("judge", "1")
-    *ones, two = (node.id for node in tree.finished())
-    for node_id in ones:
-        tree.judge(node_id, Score(0.0, source, Verdict.REJECT))
-    tree.judge(two, Score.unknown(source, "too long"))
-    best = by_score_or_votes(tree, "judge", text_key)
-    assert best is not None
-    assert best.answer == "2"
-    said = "`judge` has no opinion of what it did not reject: majority vote"
-    assert best.notes == (said, "1 of 1 votes")
+@every_strategy
+async def test_a_rejected_answer_is_never_given(spec: Spec) -> None:
+    solution = await solved(spec, " 41", " 43")
+    checked = spec.options.get("verifier") is not None
+    assert (solution.answer is None) == checked
+    if checked:
+        assert solution.confidence == 0.0
+        assert solution.trajectory is not None
 
 
-def test_a_spec_sets_every_option() -> None:
-    own: dict[str, Option] = {"n": 3, "width": 2, "verifier": "checker"}
-    grouped: dict[str, Option] = {
-        "max_tokens": 9,
-        "thinking": "off",
-        "temperature": 0.5,
-        "top_k": 4,
-    }
-    strategy = strategy_of(Spec("early_stop", own | grouped), text_key)
-    attempt, sampling = Attempt(9, Thinking.OFF), Sampling(0.5, 4)
-    assert strategy == EarlyStop("checker", 3, 2, attempt, sampling, answer_key=text_key)
+@every_strategy
+async def test_a_solve_resumed_after_any_event_ends_as_if_uninterrupted(spec: Spec) -> None:
+    """And no step that was journalled is generated again."""
+    whole_journal = MemoryJournal()
+    whole = await solved(spec, journal=whole_journal)
+    trace = whole_journal.traces["it"]
+    for length in range(1, len(trace) + 1):
+        journal = MemoryJournal({"it": list(trace[:length])})
+        solution = await solver_of(spec, journal=journal).resume("it")
+        solution.tree.check()
+        assert outcome(solution) == outcome(whole)
+        assert journal.traces["it"][:length] == trace[:length]
+        assert solution.usage.calls >= whole.usage.calls
+        grown = [event.grown for event in journal.traces["it"] if isinstance(event, NodeGrown)]
+        assert len({(each.branch_id, each.index) for each in grown}) == len(grown)
 
 
-def test_options_can_be_listed() -> None:
-    assert strategy_options("early_stop")["verifier"]
-    assert not strategy_options("early_stop")["width"]
-    assert "temperature" not in strategy_options("greedy")
-    assert "answer_key" not in strategy_options("greedy")
+@every_strategy
+@pytest.mark.parametrize("max_tokens", [1, 3, 7, 12, 20])
+async def test_a_larger_budget_goes_on_where_the_smaller_ended(spec: Spec, max_tokens: int) -> None:
+    journal, whole = MemoryJournal(), await solved(spec)
+    small = await solved(spec, budget=Budget(max_tokens=max_tokens), journal=journal)
+    solution = await solver_of(spec, journal=journal).resume("it", extra=Budget(max_tokens=10_000))
+    kept = [node.step for node in small.tree.nodes()]
+    assert kept == [solution.tree.node(node.id).step for node in small.tree.nodes()]
+    finished, all_finished = texts(solution), texts(whole)
+    extra = solution.usage.generated_tokens - whole.usage.generated_tokens
+    if extra == 0:
+        assert (solution.answer, solution.stop) == (whole.answer, whole.stop)
+        assert finished == all_finished
+    else:  # the smaller budget was ended by completing one path
+        assert spec.name in STEPWISE
+        assert 0 < extra <= 10
+        assert Counter(all_finished) <= Counter(finished)
 
 
-@pytest.mark.parametrize(
-    ("spec", "says"),
-    [
-        (Spec("best_of_n", {"n": 0}), "`n` is 0"),
-        (Spec("best_of_n", {"n": 10_001}), "between 1 and 10000"),
-        (Spec("best_of_n", {"n": "4"}), "'4' is no int"),
-        (Spec("best_of_n", {"max_tokens": -1}), "`max_tokens` is -1"),
-        (Spec("best_of_n", {"thinking": "hard"}), "'hard' is not a valid"),
-        (Spec("early_stop"), "needs the option `verifier`"),
-        (Spec("early_stop", {"verifier": "v", "width": 0}), "`width` is 0"),
-        (Spec("self_consistency", {"n": -1}), "`n` is -1"),
-        (Spec("greedy", {"temperature": 1.0}), "no option of strategy `greedy` `temperature`"),
-    ],
-)
-def test_a_spec_that_makes_no_sense_says_why(spec: Spec, says: str) -> None:
-    with pytest.raises(BadInputError, match=says):
-        strategy_of(spec, text_key)
+def texts(solution: Solution) -> list[str]:
+    return [solution.tree.trajectory(node.id).text for node in solution.tree.finished()]
 
 
-def test_an_unknown_strategy_is_named_beside_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="no strategy `best-of-n`") as caught:
-        strategy_named("best-of-n")
-    assert caught.value.hint == "did you mean `best_of_n`?"
-    assert list(STRATEGIES) == sorted(STRATEGIES)
+@every_stepwise
+async def test_a_short_budget_still_ends_in_an_answer(spec: Spec) -> None:
+    """10 tokens complete every path there is; no search has an answer by then on its own."""
+    unchecked = Spec(spec.name, {**spec.options, "verifier": None, "early_stop": False})
+    for max_tokens in range(10, 60):
+        solution = await solved(unchecked, budget=Budget(max_tokens=max_tokens))
+        assert solution.answer is not None
+
+
+@every_stepwise
+async def test_what_is_given_up_is_dropped_once_and_never_grown_again(spec: Spec) -> None:
+    dropped = set[NodeId]()
+    for event in await trace_of(spec):
+        if isinstance(event, WaveAsked):
+            assert not dropped & {parent for each in event.grow for parent in each.parents}
+            assert not dropped & set(event.drop)
+            dropped |= set(event.drop)
+
+
+class TurnClock:
+    """Every wait is one turn of the event loop: all concurrency, no time."""
+
+    def now(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+def one_turn(call: Call, index: int) -> float:
+    return 1.0
+
+
+@every_strategy
+async def test_a_cancelled_solve_holds_no_budget_and_can_be_resumed(spec: Spec) -> None:
+    whole = await solved(spec)
+    policy = replace(policy_of(), clock=TurnClock(), delay=one_turn)
+    for num_turns in range(80):
+        journal, tenant = MemoryJournal(), Ledger(Budget(max_tokens=10_000), name="tenant")
+        solver = solver_with(
+            policy,
+            spec,
+            IS_RIGHT,
+            HashGuide(),
+            journal=journal,
+            clock=TurnClock(),
+            state_key=same_text,
+        )
+        solve = asyncio.create_task(solver.solve(PROBLEM, solve_id="it", parent=tenant))
+        if not await cancelled(solve, num_turns):
+            break
+        assert tenant.num_open == 0
+        tenant.check()
+        if "it" in journal.traces:
+            assert tenant.spent == replay(journal.traces["it"]).usage
+            solution = await solver.resume("it", parent=tenant)
+            assert outcome(solution) == outcome(whole)
+            assert tenant.spent == solution.usage
+    else:
+        raise AssertionError("80 turns are more than this solve needs")
+
+
+async def cancelled(solve: "asyncio.Task[Solution]", num_turns: int) -> bool:
+    """Cancel after that many turns; False if the solve was over before."""
+    for _ in range(num_turns):
+        await asyncio.sleep(0)
+    if solve.done():
+        return False
+    solve.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await solve
+    return True

@@ -44,8 +44,12 @@ class Score:
     usage: Usage = Usage()
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.value <= 1.0:
-            raise ValueError(f"score value is {self.value}; it must lie in [0, 1]")
+        for name, each in (("value", self.value), ("uncertainty", self.uncertainty)):
+            if not 0.0 <= each <= 1.0:  # also refuses NaN, which compares as false
+                raise ValueError(f"score {name} is {each}; it must lie in [0, 1]")
+        for each in self.per_step:
+            if not 0.0 <= each <= 1.0:
+                raise ValueError(f"score of a step is {each}; it must lie in [0, 1]")
 
     @property
     def is_opinion(self) -> bool:

@@ -53,6 +53,7 @@ class SearchTree:
     seed: int
     _branches: dict[BranchId, Branch] = field(default_factory=dict[BranchId, Branch])
     _ordinals: dict[BranchId, int] = field(default_factory=dict[BranchId, int])
+    _asked_from: dict[NodeId, list[BranchId]] = field(default_factory=dict[NodeId, list[BranchId]])
     _chains: dict[BranchId, list[NodeId]] = field(default_factory=dict[BranchId, list[NodeId]])
     _open: dict[BranchId, None] = field(default_factory=dict[BranchId, None])
     _failures: dict[BranchId, Failed] = field(default_factory=dict[BranchId, Failed])
@@ -120,6 +121,10 @@ class SearchTree:
         """Every branch ever asked for, in canonical order."""
         return tuple(self._branches.values())
 
+    def branches_from(self, node_id: NodeId) -> tuple[Branch, ...]:
+        """Every branch ever asked for from this node, in canonical order."""
+        return tuple(self._branches[each] for each in self._asked_from.get(node_id, ()))
+
     def chain(self, branch_id: BranchId) -> tuple[Node, ...]:
         """The nodes a branch has so far."""
         return tuple(self._nodes[node_id] for node_id in self._chains[branch_id])
@@ -134,7 +139,7 @@ class SearchTree:
 
     def num_asked(self, node_id: NodeId) -> int:
         """How many branches were ever asked for from this node, failed ones included."""
-        return sum(node_id in branch.parents for branch in self._branches.values())
+        return len(self._asked_from.get(node_id, ()))
 
     @property
     def failures(self) -> Mapping[BranchId, Failed]:
@@ -190,6 +195,8 @@ class SearchTree:
         for branch in asked:
             self._ordinals[branch.id] = len(self._ordinals)
             self._branches[branch.id] = branch
+            for parent in dict.fromkeys(branch.parents):
+                self._asked_from.setdefault(parent, []).append(branch.id)
             self._chains[branch.id] = []
             self._open[branch.id] = None
         return asked

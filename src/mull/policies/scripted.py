@@ -54,7 +54,7 @@ what is already grown, so that a continued branch says the rest of the same repl
 def by_sample(replies: Mapping[str, Sequence[Reply | str]]) -> Script:
     """Sample number i of a problem gives its reply number i, around and around.
 
-    Greedy calls always give the first. Grown from a node with k steps, the reply's first k lines
+    Greedy calls always give the first. Grown from a node with k lines, the reply's first k lines
     are taken as said.
     """
     return _picking(replies, lambda call: call.branch.sample)
@@ -79,7 +79,7 @@ def _picking(replies: Mapping[str, Sequence[Reply | str]], number: Callable[[Cal
 
 
 def _said(call: Call) -> int:
-    return len(call.bases[0].steps)
+    return call.bases[0].text.count("\n")
 
 
 def tokenize(text: str) -> list[str]:
@@ -202,7 +202,8 @@ def _finish(call: Call, *, is_final: bool, is_cut: bool) -> Finish | None:
         return Finish.STOP
     if is_cut:
         return Finish.LENGTH
-    return Finish.STEP if call.branch.expansion.kind is ExpansionKind.STEP else None
+    is_one_step = call.branch.expansion.kind in {ExpansionKind.STEP, ExpansionKind.PROPOSE}
+    return Finish.STEP if is_one_step else None
 
 
 def _step(tokens: Sequence[str], *, thinks: bool, is_final: bool) -> Step:

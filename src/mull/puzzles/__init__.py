@@ -14,6 +14,7 @@ from mull.puzzles.families import (
     family_named,
     puzzle_of,
     recognise,
+    state_of,
     to_problem,
 )
 from mull.puzzles.letters import Letters
@@ -40,5 +41,6 @@ __all__ = [
     "family_named",
     "puzzle_of",
     "recognise",
+    "state_of",
     "to_problem",
 ]

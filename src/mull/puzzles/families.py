@@ -1,12 +1,14 @@
 """The families that mull knows, and the way from free text to one of them."""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from mull.core.answers import AnswerKey
 from mull.core.errors import ProblemNotUnderstoodError, UnknownNameError
 from mull.core.problem import AnswerKind, Problem
+from mull.core.steps import Trajectory
 from mull.puzzles.chain import Chain
 from mull.puzzles.constraint import Constraint
 from mull.puzzles.countdown import Countdown
@@ -100,7 +102,35 @@ def to_problem(puzzle: Puzzle, metadata: Mapping[str, str] | None = None) -> Pro
 
 def puzzle_of(problem: Problem) -> Puzzle | None:
     """The puzzle that a problem states; None when it states none that the families know."""
+    return _stated(problem.statement)
+
+
+def state_of(trajectory: Trajectory) -> str | None:
+    """Where an unfinished path has led to, as `StateKey`.
+
+    Legal paths of families with an exact checker are equal by the rules: countdown paths when they
+    leave the same numbers. All others are equal when they read the same: elsewhere a rule would
+    tell right lines from wrong ones where nobody else can. None for a path that is finished or stops in the middle of a line.
+    """
+    steps = trajectory.steps
+    if not steps or trajectory.is_finished or not steps[-1].text.endswith("\n"):
+        return None
+    return _state_of_lines(trajectory.problem.statement, trajectory.text)
+
+
+# A search asks for the same paths again in every wave.
+@lru_cache(maxsize=1 << 14)
+def _state_of_lines(statement: str, text: str) -> str:
+    puzzle = _stated(statement)
+    if puzzle is None or puzzle.answer_kind not in {AnswerKind.COUNTDOWN, AnswerKind.PUZZLE}:
+        return f"text:{text}"
+    state = puzzle.state_key(text.splitlines())
+    return f"text:{text}" if state is None else f"state:{state}"
+
+
+@lru_cache(maxsize=1 << 8)
+def _stated(statement: str) -> Puzzle | None:
     try:
-        return recognise(problem.statement)
+        return recognise(statement)
     except ProblemNotUnderstoodError:
         return None

@@ -3,7 +3,12 @@
 Ties always go to what comes first in canonical order, so that the order of arrival decides nothing.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import fsum
+from types import MappingProxyType
+from typing import Final
 
 from mull.core.answers import AnswerKey
 from mull.core.expansion import NodeId
@@ -22,16 +27,19 @@ class AnswerClass:
 
 
 def answer_classes(
-    tree: SearchTree, answer_key: AnswerKey, *, unless_rejected_by: str | None = None
+    tree: SearchTree,
+    answer_key: AnswerKey,
+    *,
+    unless: Callable[[NodeId], bool] = lambda node_id: False,  # noqa: ARG005  (nobody)
 ) -> tuple[AnswerClass, ...]:
     """The distinct answers, in the order in which each was first reached.
 
-    A finished trajectory without a recognisable answer belongs to no class, nor does one that the
-    named verifier rejected.
+    A finished trajectory without a recognisable answer belongs to no class, nor does one of which
+    `unless` holds.
     """
     classes = dict[str, list[NodeId]]()
     for node in tree.finished():
-        if unless_rejected_by and _is_rejected(tree, node.id, unless_rejected_by):
+        if unless(node.id):
             continue
         key = answer_key(tree.problem, tree.trajectory(node.id).answer_text)
         if key is not None:
@@ -40,13 +48,16 @@ def answer_classes(
 
 
 def by_votes(
-    tree: SearchTree, answer_key: AnswerKey, *, unless_rejected_by: str | None = None
+    tree: SearchTree,
+    answer_key: AnswerKey,
+    *,
+    unless: Callable[[NodeId], bool] = lambda node_id: False,  # noqa: ARG005  (nobody)
 ) -> Candidate | None:
     """The answer most trajectories reach; of equals, the one reached first in canonical order.
 
-    Trajectories that the named verifier rejected have no vote.
+    Trajectories of which `unless` holds have no vote.
     """
-    classes = answer_classes(tree, answer_key, unless_rejected_by=unless_rejected_by)
+    classes = answer_classes(tree, answer_key, unless=unless)
     if not classes:
         return None
     winner = max(classes, key=lambda each: len(each.node_ids))  # max keeps the first of equals
@@ -57,6 +68,50 @@ def by_votes(
         tree.trajectory(first).answer_text,
         notes=(f"{len(winner.node_ids)} of {num_votes} votes",),
     )
+
+
+class Combine(StrEnum):
+    """What the weights of equal answers come to together."""
+
+    SUM = "sum"
+    """argmax_a sum_i w_i 1[a_i = a]: best-of-N weighted (Snell et al. 2024)."""
+    MAX = "max"
+    """The best single path decides: plain best-of-N."""
+
+
+COMBINATIONS: Final[Mapping[Combine, Callable[[list[float]], float]]] = MappingProxyType(
+    {Combine.SUM: fsum, Combine.MAX: max}
+)
+
+
+def by_weight(
+    tree: SearchTree,
+    weight: Callable[[NodeId], float | None],
+    answer_key: AnswerKey,
+    combine: Combine,
+) -> Candidate | None:
+    """The answer of the largest combined weight, shown by its heaviest path.
+
+    Paths without a weight have no say; None where none has one.
+    """
+    weighed = [
+        (each, weights)
+        for each in answer_classes(tree, answer_key)
+        if (weights := {id_: w for id_ in each.node_ids if (w := weight(id_)) is not None})
+    ]
+    if not weighed:
+        return None
+    totals = [COMBINATIONS[combine](list(weights.values())) for _, weights in weighed]
+    best = max(range(len(weighed)), key=lambda index: totals[index])  # the first of equals
+    weights = weighed[best][1]
+    node_id = max(weights, key=lambda each: weights[each])
+    note = f"weight {totals[best]:.3g} of {fsum(totals):.3g} in {len(totals)} answers"
+    return Candidate(node_id, tree.trajectory(node_id).answer_text, notes=(note,))
+
+
+def noted(candidate: Candidate, *notes: str) -> Candidate:
+    """The candidate with these notes after its own."""
+    return replace(candidate, notes=(*candidate.notes, *notes))
 
 
 def by_score(tree: SearchTree, verifier: str) -> Candidate | None:
@@ -90,7 +145,7 @@ def by_score_or_votes(
     best = by_score(tree, verifier) if verifier else None
     if best is not None and best.answer is not None:
         return best
-    voted = by_votes(tree, answer_key, unless_rejected_by=verifier)
+    voted = by_votes(tree, answer_key, unless=lambda each: _is_rejected(tree, each, verifier))
     if voted is None:
         return best  # all were rejected, or nothing is there
     return replace(voted, notes=(f"{_why_votes(verifier, best)}: majority vote", *voted.notes))
@@ -102,8 +157,8 @@ def _why_votes(verifier: str | None, best: Candidate | None) -> str:
     return f"`{verifier}` has no opinion" + (" of what it did not reject" if best else "")
 
 
-def _is_rejected(tree: SearchTree, node_id: NodeId, verifier: str) -> bool:
-    score = tree.score(node_id, verifier)
+def _is_rejected(tree: SearchTree, node_id: NodeId, verifier: str | None) -> bool:
+    score = tree.score(node_id, verifier) if verifier is not None else None
     return score is not None and score.verdict is Verdict.REJECT
 
 

@@ -75,4 +75,12 @@ async def _scores(verifier: Verifier, trajectories: Sequence[Trajectory]) -> Seq
     if len(scores) != len(trajectories):
         reason = f"gave {len(scores)} scores for {len(trajectories)} trajectories"
         return [Score.unknown(verifier.source, reason) for _ in trajectories]
-    return scores
+    return [_own(verifier, score) for score in scores]
+
+
+def _own(verifier: Verifier, score: Score) -> Score:
+    """The score, if the verifier gave it in its own name: no other would ever be found again."""
+    if score.source.verifier == verifier.source.verifier:
+        return score
+    reason = f"verifier `{verifier.source}` spoke as `{score.source}`"
+    return Score.unknown(verifier.source, reason, score.usage)
