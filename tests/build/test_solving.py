@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from doubles import HashGuide
 from replies import EXPRESSION, GAME, PRODUCT, REPLIES, RIGHT, WRONG, scripted
 
 import mull
@@ -221,3 +222,55 @@ async def test_a_limit_that_is_not_there_cannot_be_raised() -> None:
         await mull.resume_async("a", journal=journal, more_tokens=0, model=own)
     whole = await mull.resume_async("a", journal=journal, more_tokens=90, model=own)
     assert whole.answer == RIGHT.strip()
+
+
+# Guides
+
+
+def test_a_search_is_steered_by_a_guide_of_ones_own_and_can_be_resumed_with_it(
+    model: str, tmp_path: Path
+) -> None:
+    guide, spec = HashGuide(), Spec("beam", {"shape": "2:2,2:2", "early_stop": True})
+    journal = tmp_path / "journal.db"
+    short = mull.solve(
+        GAME, model=model, strategy=spec, guide=guide, journal=journal, budget_tokens=12
+    )
+    assert short.stop is mull.StopReason.BUDGET_TOKENS
+    with pytest.raises(mull.BadInputError, match="a verifier of its author's own, `guide`"):
+        mull.resume(short.solve_id, journal=journal, more_tokens=500)
+    solution = mull.resume(short.solve_id, journal=journal, more_tokens=500, guide=guide)
+    assert solution.answer == RIGHT.strip()
+
+
+def test_a_guide_is_found_by_name_in_the_argument_or_among_the_options(model: str) -> None:
+    named = mull.solve(GAME, model=model, strategy="beam", guide="countdown")
+    optional = mull.solve(GAME, model=model, strategy=Spec("beam", {"guide": "countdown"}))
+    assert named.answer == optional.answer == RIGHT.strip()
+    assert named.tree.content() == optional.tree.content()
+
+
+def test_equal_states_of_a_puzzle_are_one_place(model: str) -> None:
+    """The second first line leaves what the first one leaves, in another order."""
+    replies = (" 13 - 9 = 4 left 4 4 10\n x", " 13 - 9 = 4 left 10 4 4\n y", " 9 - 4 = 5 left 1\n")
+    policy = ScriptedPolicy(by_sample({GAME: replies}))
+    spec = Spec("beam", {"shape": "3:3,1:1", "guide": "countdown", "depth": 2})
+    solution = mull.solve(GAME, model=policy, strategy=spec)
+    first, second, third = solution.tree.children(solution.tree.root)
+    assert len(solution.tree.children(first.id)) == 1
+    assert not solution.tree.children(second.id)  # the same place as the first
+    assert not solution.tree.children(third.id)  # an illegal line, which the guide rejects
+
+
+@pytest.mark.parametrize(
+    ("strategy", "guide", "says"),
+    [
+        ("beam", None, "strategy `beam` needs the option `guide`: a step verifier to steer by"),
+        ("beam", "mull-prn", "no verifier `mull-prn`"),
+        ("greedy", "countdown", "strategy `greedy` has no setting `guide`"),
+    ],
+)
+def test_a_guide_that_does_not_fit_is_refused(
+    model: str, strategy: str, guide: str | None, says: str
+) -> None:
+    with pytest.raises(mull.BadInputError, match=says):
+        mull.solve(GAME, model=model, strategy=strategy, guide=guide)

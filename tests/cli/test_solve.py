@@ -135,3 +135,24 @@ def test_an_answer_cut_short_by_its_own_limit_is_no_answer(mull: Mull, model: st
     ran = mull("solve", GAME, "--model", model, "--max-tokens", "1")
     assert ran.code == 1
     assert "answer      none" in ran.out
+
+
+def test_any_option_of_a_strategy_can_be_set(mull: Mull, model: str) -> None:
+    settings = ("--set", "shape=2:2,2:2", "--set", "early_stop=true", "--set", "top_p=0.5")
+    ran = mull(
+        "solve", GAME, "-m", model, "-s", "beam", "--guide", "countdown", *settings, "--json"
+    )
+    assert ran.code == 0
+    options = ran.document["strategy"]["options"]
+    assert (options["shape"], options["early_stop"], options["top_p"]) == ("2:2,2:2", True, 0.5)
+    assert options["guide"] == "countdown-checker"
+    assert ran.document["stop"] == "accepted"
+
+
+def test_a_setting_that_is_none_is_refused(mull: Mull, model: str) -> None:
+    ran = mull("solve", GAME, "-m", model, "--set", "n:4")
+    assert ran.code == 2
+    assert "`--set n:4` is no setting" in ran.err
+    ran = mull("solve", GAME, "-m", model, "--set", "depth=3")
+    assert ran.code == 2
+    assert "strategy `best_of_n` has no setting `depth`" in ran.err

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search.worlds import World, last_letter, play, state_after_last, table
 
+from mull.core.aggregation import Aggregation
 from mull.core.protocols import Strategy
 from mull.search.beam import Beam
 from mull.search.dvts import Dvts
-from mull.search.judges import Aggregation, Judges
+from mull.search.judges import Judges
 from mull.search.levels import Place
 from mull.search.mcts import Edge, Mcts, Rule, puct, uct
 from mull.search.particles import Particles, Resampling, multinomial, systematic, uniforms

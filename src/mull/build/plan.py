@@ -35,6 +35,8 @@ class SearchChoice:
     verifier: str | Verifier | Check | None = AUTO
     """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, or an
     object or function of the caller's own."""
+    guide: str | Verifier | Check | None = None
+    """Who steers a search step by step; None: whom the strategy's options name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +73,42 @@ class SearchPlan:
 
 def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
-    verifier = _verifier(problem, choice.verifier)
-    verifiers = () if verifier is None else (verifier,)
-    made_here = verifiers if isinstance(choice.verifier, str) else ()
     strategy = Spec(choice.strategy) if isinstance(choice.strategy, str) else choice.strategy
+    steering = choice.guide or _guide_in(strategy)
+    verifier, guide = _verifier(problem, choice.verifier), _verifier(problem, steering)
+    made_here = _there(
+        verifier if isinstance(choice.verifier, str) else None,
+        guide if isinstance(steering, str) else None,
+    )
     if not isinstance(strategy, Spec):
         spec = Spec(own_name(strategy))
-        return SearchPlan(spec, StrategyTable({spec.name: strategy}), verifiers, made_here)
+        table = StrategyTable({spec.name: strategy})
+        return SearchPlan(spec, table, _there(verifier, guide), made_here)
     if is_own(STRATEGIES, strategy.name):
         options = {**strategy.options, **choice.settings.options()}
         spec = Spec(own_name(strategy.name), options)
-        made = own_strategy(strategy.name, options)
-        return SearchPlan(spec, StrategyTable({spec.name: made}), verifiers, made_here)
-    is_asked_for = choice.verifier != AUTO
-    source = None if verifier is None else verifier.source
-    spec = strategy_spec(strategy, choice.settings, source, insists=is_asked_for)
-    used = verifiers if "verifier" in spec.options else ()
+        table = StrategyTable({spec.name: own_strategy(strategy.name, options)})
+        return SearchPlan(spec, table, _there(verifier, guide), made_here)
+    spec = strategy_spec(
+        strategy,
+        choice.settings,
+        None if verifier is None else verifier.source,
+        guide=None if guide is None else guide.source,
+        insists=choice.verifier != AUTO,
+    )
+    used = _there(verifier if "verifier" in spec.options else None, guide)
     return SearchPlan(spec, StrategyTable(), used, made_here)
+
+
+def _guide_in(strategy: Spec | Strategy) -> str | None:
+    """The guide that a spec's options name."""
+    named = strategy.options.get("guide") if isinstance(strategy, Spec) else None
+    return named if isinstance(named, str) else None
+
+
+def _there(*judges: Verifier | None) -> tuple[Verifier, ...]:
+    """Those that are there; one that plays several parts once."""
+    return tuple({each.source: each for each in judges if each is not None}.values())
 
 
 def _verifier(problem: Problem, choice: str | Verifier | Check | None) -> Verifier | None:
@@ -101,6 +122,7 @@ def plan_again(
     *,
     strategy: str | Strategy | None = None,
     verifier: str | Verifier | Check | None = None,
+    guide: str | Verifier | Check | None = None,
 ) -> SearchPlan:
     """The plan of a journalled solve. What its author made must be passed again.
 
@@ -109,14 +131,14 @@ def plan_again(
     own = {} if strategy is None else {own_name(strategy): _strategy_again(strategy, spec)}
     if spec.strategy.name.startswith(OWN) and spec.strategy.name not in own:
         raise missing_own("strategy", spec.strategy.name)
-    passed = (
-        own_verifier(verifier) if isinstance(verifier, str) else verifier and as_verifier(verifier)
-    )
+    judges = (own_verifier(each) if isinstance(each, str) else each for each in (verifier, guide))
+    passed = _there(*(as_verifier(each) for each in judges if each is not None))
+    by_source = {each.source: each for each in passed}
     verifiers = tuple(
-        passed if passed is not None and passed.source == source else verifier_of(source)
+        by_source[source] if source in by_source else verifier_of(source)
         for source in spec.verifiers
     )
-    made = tuple(each for each in verifiers if each is not passed)
+    made = tuple(each for each in verifiers if each.source not in by_source)
     return SearchPlan(spec.strategy, StrategyTable(own), verifiers, made)
 
 

@@ -43,6 +43,7 @@ async def solve_async(
     max_tokens: int | None = None,
     thinking: Thinking | None = None,
     verifier: str | Verifier | Check | None = AUTO,
+    guide: str | Verifier | Check | None = None,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     seed: int = 0,
@@ -64,13 +65,14 @@ async def solve_async(
             object or by name (`module:name`, `./file.py:name`).
         n: Answers to draw. With the next four: None is what the `Spec` says, else the strategy's
             own default.
-        width: Answers drawn at once by `early_stop`.
+        width: Answers drawn at once by `early_stop`, paths kept by `beam`.
         temperature: Of sampling, above 0.
         max_tokens: Tokens one answer may take, reasoning included.
         thinking: Whether the model reasons before it answers; `Thinking.OFF` is the direct form.
         verifier: A name, `"auto"` (the exact checker where the problem's kind has one), `"none"`,
             or a verifier of your own: an object, a function `check(problem, answer) -> bool |
             float`, or the name of either (`module:name`, `./file.py:name`).
+        guide: Who steers a search step by step: a step verifier, by name or of your own.
         budget_tokens: Generated tokens that are never passed; None is no limit.
         budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
         seed: Equal arguments and an equal seed give an equal answer.
@@ -86,7 +88,7 @@ async def solve_async(
     source = _source(model)
     asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
-    plan = plan_search(asked, SearchChoice(strategy, settings, verifier))
+    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
     async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
         return await plan.solver(opened, kept).solve(
             asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event
@@ -102,6 +104,7 @@ async def resume_async(
     model: OpenModel | Policy | None = None,
     strategy: str | Strategy | None = None,
     verifier: str | Verifier | Check | None = None,
+    guide: str | Verifier | Check | None = None,
     on_event: Observer = ignore,
 ) -> Solution:
     """Continue an interrupted solve, or one that ran out of budget, from its journal.
@@ -119,6 +122,7 @@ async def resume_async(
         strategy: The strategy of your own that the solve was started with, if it was, in the same
             way. A journal alone never runs code.
         verifier: The verifier of your own that it was started with, if it was.
+        guide: The guide of your own that it was started with, if it was.
         on_event: Sees every new event.
 
     Raises:
@@ -134,7 +138,7 @@ async def resume_async(
             return solution_of(solve_id, state)
         _check_raises(state.budget, more_tokens, more_seconds)
         spec = state.started.spec
-        plan = plan_again(spec, strategy=strategy, verifier=verifier)
+        plan = plan_again(spec, strategy=strategy, verifier=verifier, guide=guide)
         source = chosen_by(spec.policy) if model is None else _source(model)
         async with aclosing(plan), _opened(source) as opened:
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)

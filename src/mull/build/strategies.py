@@ -17,7 +17,9 @@ from mull.core.problem import AnswerKind
 from mull.core.protocols import Strategy, Verifier
 from mull.core.score import Source
 from mull.core.spec import Option, Spec
-from mull.search import strategy_of, strategy_options
+from mull.core.states import StateKey
+from mull.puzzles import state_of
+from mull.search import missing_option, strategy_of, strategy_options
 from mull.verifiers import VERIFIERS, verifier_named
 from mull.verifiers.recorded import SCHEME as RECORDED
 from mull.verifiers.recorded import RecordedScores
@@ -42,7 +44,7 @@ class SearchSettings:
     n: int | None = None
     """Answers to draw."""
     width: int | None = None
-    """Answers drawn at once where a strategy may stop between them."""
+    """Answers drawn, or paths kept, at once."""
     temperature: float | None = None
     max_tokens: int | None = None
     """Tokens one answer may take, reasoning included."""
@@ -71,20 +73,29 @@ class SearchSettings:
 
 
 def strategy_spec(
-    base: Spec, settings: SearchSettings, verifier: Source | None, *, insists: bool = False
+    base: Spec,
+    settings: SearchSettings,
+    verifier: Source | None,
+    *,
+    guide: Source | None = None,
+    insists: bool = False,
 ) -> Spec:
     """The spec of a named strategy, checked; `BadInputError` says what does not fit.
 
-    Settings win over the options of `base`. With `insists`, a verifier that the strategy has no use
-    for is an error.
+    Settings and judges win over the options of `base`. With `insists`, a verifier that the strategy
+    has no use for is an error.
     """
     name, known = base.name, strategy_options(base.name)
     options = {**base.options, **settings.options()}
+    if guide is not None:
+        options["guide"] = guide.verifier
     if beyond := [option for option in options if option not in known]:
-        offered = [option for option in known if option != "verifier"]
+        offered = [option for option in known if option not in {"guide", "verifier"}]
         raise BadInputError(
             f"strategy `{name}` has no setting `{beyond[0]}`; it has: {', '.join(offered)}"
         )
+    if known.get("guide") and options.get("guide") is None:
+        raise missing_option(name, "guide")
     if verifier is not None and "verifier" in known:
         options["verifier"] = verifier.verifier
     elif verifier is not None and insists:
@@ -108,11 +119,12 @@ class StrategyTable:
 
     own: Mapping[str, Strategy] = field(default_factory=dict[str, Strategy])
     answer_key: AnswerKey = field(default_factory=answer_keys)
+    state_key: StateKey = state_of
 
     def __call__(self, spec: Spec) -> Strategy:
         """The strategy; raises `BadInputError` for a spec that describes none."""
         made = self.own.get(spec.name)
-        return strategy_of(spec, self.answer_key) if made is None else made
+        return strategy_of(spec, self.answer_key, self.state_key) if made is None else made
 
 
 def own_name(thing: object) -> str:

@@ -1,5 +1,6 @@
 """Options that several commands share, spelled and explained the same everywhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from mull.build import DEFAULT_MODEL, MODELS, schemes
 from mull.cli.places import default_journal
+from mull.core.errors import BadInputError
+from mull.core.spec import Option
 from mull.search import STRATEGIES
 from mull.verifiers import VERIFIERS
 
@@ -52,7 +55,7 @@ WidthOption = Annotated[
     int | None,
     typer.Option(
         "--width",
-        help="early_stop: answers drawn at once before it looks (1).",
+        help="Answers drawn at once (early_stop: 1), or paths kept at once (beam: 4).",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -62,6 +65,22 @@ VerifierOption = Annotated[
         "--verifier",
         help="none, auto (the exact checker of the problem's kind if it has one), "
         f"{', '.join(VERIFIERS)}, or your own as MODULE:NAME or FILE.py:NAME.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+GuideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--guide",
+        help="Who values unfinished paths, by a verifier's name: step-by-step searches need one.",
+        rich_help_panel=_SEARCH,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other option of the strategy as NAME=VALUE, as often as needed.",
         rich_help_panel=_SEARCH,
     ),
 ]
@@ -120,10 +139,39 @@ JournalOption = Annotated[
     ),
 ]
 
+
+def options_in(settings: Sequence[str]) -> dict[str, Option]:
+    """`NAME=VALUE` as strategy options: whole numbers, numbers, `true`, `false`, else text.
+
+    Raises `BadInputError` for what is no setting.
+    """
+    options = dict[str, Option]()
+    for setting in settings:
+        name, mark, value = setting.partition("=")
+        if not (mark and name.isidentifier() and value):
+            raise BadInputError(
+                f"`--set {setting}` is no setting", hint="write `--set NAME=VALUE`, without spaces"
+            )
+        options[name] = _value(value)
+    return options
+
+
+def _value(text: str) -> Option:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 __all__ = [
     "DEFAULT_MODEL",
     "AnswerOption",
     "CountOption",
+    "GuideOption",
     "JournalOption",
     "JsonOption",
     "MaxTokensOption",
@@ -131,10 +179,12 @@ __all__ = [
     "ReasoningOption",
     "SecondsOption",
     "SeedOption",
+    "SetOption",
     "StrategyOption",
     "TemperatureOption",
     "TokensOption",
     "TraceOption",
     "VerifierOption",
     "WidthOption",
+    "options_in",
 ]

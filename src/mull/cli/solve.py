@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from shlex import quote
@@ -17,6 +17,7 @@ from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
     AnswerOption,
     CountOption,
+    GuideOption,
     JournalOption,
     JsonOption,
     MaxTokensOption,
@@ -24,12 +25,14 @@ from mull.cli.options import (
     ReasoningOption,
     SecondsOption,
     SeedOption,
+    SetOption,
     StrategyOption,
     TemperatureOption,
     TokensOption,
     TraceOption,
     VerifierOption,
     WidthOption,
+    options_in,
 )
 from mull.cli.output import say
 from mull.cli.places import default_journal
@@ -49,6 +52,8 @@ Examples:
 mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."
 
 mull solve "Make 24 from 4 4 10 10" --strategy early_stop --n 256 --budget-tokens 20000
+
+mull solve "Make 24 from 4 9 10 13" --strategy beam --guide countdown --set shape=16:8,4:4,finish
 
 mull solve "Multiply 847 by 293." --strategy self_consistency --n 8 --json
 
@@ -156,6 +161,8 @@ def solve(
     n: CountOption = None,
     width: WidthOption = None,
     verifier: VerifierOption = "auto",
+    guide: GuideOption = None,
+    settings: SetOption = None,
     temperature: TemperatureOption = None,
     reason: ReasoningOption = None,
     seed: SeedOption = 0,
@@ -168,19 +175,22 @@ def solve(
 ) -> None:
     """Solve a problem: draw attempts, check them, give the best answer and say why it stopped."""
     session, config = Session(token_hex(5), journal, as_json, trace), config_of(context)
+    base = config.strategy(strategy)
+    chosen = replace(base, options={**base.options, **options_in(settings or ())})
 
     async def drive(kept: Journal, see: Observer) -> Solution:
         return await solve_async(
             problem,
             model=config.model(model),
             answer=answer,
-            strategy=config.strategy(strategy),
+            strategy=chosen,
             n=n,
             width=width,
             temperature=temperature,
             max_tokens=max_tokens,
             thinking=_thinking(reason=reason),
             verifier=verifier,
+            guide=guide,
             budget_tokens=budget_tokens,
             budget_seconds=budget_seconds,
             seed=seed,

@@ -110,7 +110,8 @@ def state_of(trajectory: Trajectory) -> str | None:
 
     Legal paths of families with an exact checker are equal by the rules: countdown paths when they
     leave the same numbers. All others are equal when they read the same: elsewhere a rule would
-    tell right lines from wrong ones where nobody else can. None for a path that is finished or stops in the middle of a line.
+    tell right lines from wrong ones where nobody else can. None for a path that is finished or
+    stops in the middle of a line.
     """
     steps = trajectory.steps
     if not steps or trajectory.is_finished or not steps[-1].text.endswith("\n"):
@@ -124,7 +125,7 @@ def _state_of_lines(statement: str, text: str) -> str:
     puzzle = _stated(statement)
     if puzzle is None or puzzle.answer_kind not in {AnswerKind.COUNTDOWN, AnswerKind.PUZZLE}:
         return f"text:{text}"
-    state = puzzle.state_key(text.splitlines())
+    state = puzzle.state_key([text])
     return f"text:{text}" if state is None else f"state:{state}"
 
 

@@ -1,41 +1,15 @@
 """Who steers a search and who judges its answers: values of paths out of verifiers' scores."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from math import fsum, prod
-from types import MappingProxyType
-from typing import Final
 
+from mull.core.aggregation import AGGREGATIONS, Aggregation
 from mull.core.answers import AnswerKey
 from mull.core.expansion import NodeId, ScoreRequest
 from mull.core.protocols import Candidate
 from mull.core.score import Verdict
 from mull.core.tree import SearchTree
 from mull.search.selection import Combine, by_score, by_votes, by_weight, noted
-
-
-class Aggregation(StrEnum):
-    """How the values of a path's steps become the value of the path.
-
-    Which one is right depends on the labels a verifier was trained on: `last` for soft Monte-Carlo
-    values (Snell et al. 2024), `product` or `min` for hard ones (Lightman et al. 2023).
-    """
-
-    LAST = "last"
-    MIN = "min"
-    PRODUCT = "product"
-    MEAN = "mean"
-
-
-AGGREGATIONS: Final[Mapping[Aggregation, Callable[[Sequence[float]], float]]] = MappingProxyType(
-    {
-        Aggregation.LAST: lambda values: values[-1],
-        Aggregation.MIN: min,
-        Aggregation.PRODUCT: prod,
-        Aggregation.MEAN: lambda values: fsum(values) / len(values),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from mull.core.aggregation import Aggregation
 from mull.core.answers import AnswerKey, text_key
 from mull.core.expansion import NodeId, Sampling, ScoreRequest
 from mull.core.protocols import Ask, Candidate
 from mull.core.tree import SearchTree
 from mull.core.usage import Headroom
 from mull.search.attempts import Attempt, check_count, missing_answers
-from mull.search.judges import Aggregation, Judges
+from mull.search.judges import Judges
 from mull.search.levels import known_or_worst
 from mull.search.selection import Combine
 
