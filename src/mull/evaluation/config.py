@@ -13,7 +13,7 @@ from mull.engine import Dtype
 from mull.evaluation.arms import BEST, GREEDY, VOTES, Arm, options_said
 from mull.evaluation.budgets import RULES, Rule
 from mull.evaluation.problems import ProblemSet
-from mull.search import STRATEGIES, strategy_options
+from mull.search import STRATEGIES, strategy_options, unguided
 from mull.tasks import Form
 
 FORMS: Final = ("reasoning", "direct")
@@ -153,7 +153,7 @@ def _check_judges(arm: Arm) -> None:
     for option, is_required in strategy_options(arm.strategy).items():
         if option not in {"verifier", "guide"} or not is_required or arm.options.get(option):
             continue
-        free = [name for name in STRATEGIES if not strategy_options(name).get(option)]
+        free = unguided()
         raise BadInputError(
             f"strategy `{arm.strategy}` needs a {option} and there is none",
             hint=f"name one with `--{option}`, or choose one that does not: {', '.join(free)}",
