@@ -7,6 +7,7 @@ BASE_TESTS := $(wildcard $(addprefix tests/,\
 	core puzzles search control store solver cli build tasks verifiers policies/test_scripted.py policies/test_replay.py \
 	policies/test_anthropic.py policies/test_gemini.py policies/test_hosted_faults.py \
 	policies/test_openai_dialects.py policies/test_openai_faults.py policies/test_openai_reader.py \
+	policies/test_priced.py \
 	test_public_api.py test_examples.py))
 
 .PHONY: setup demo test test-base test-full test-vllm lint clean

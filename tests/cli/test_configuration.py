@@ -1,9 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.conftest import Mull
-from replies import EXPRESSION, GAME, scripted
-from servers.fake import FakeServer, says
+from replies import EXPRESSION, GAME, PRODUCT, scripted
+from servers.fake import FakeServer, refuses, says
 from servers.threads import running
 
 from mull.build import read_config
@@ -77,6 +78,28 @@ def test_an_evaluation_knows_the_files_models(mull: Mull, here: Path, tmp_path: 
     assert ran.document["models"] == {"fast": "other/chat:fake-1"}
 
 
+def test_a_served_reward_model_is_a_verifier_by_the_name_it_gets(
+    mull: Mull, here: Path, tmp_path: Path
+) -> None:
+    def judged(body: dict[str, Any]) -> dict[str, Any]:
+        steps = body["messages"][-1]["content"].split("#")[:-1]
+        return {"data": [{"data": [[0.1, 0.8] if "7 1" in each else [0.9, 0.2] for each in steps]}]}
+
+    model = scripted(tmp_path)
+    with running(FakeServer(lambda _: refuses(404), extra={"/pooling": judged})) as server:
+        (here / "mull.toml").write_text(
+            f'[verifiers.judge]\nmodel = "pooling:{server.url}#prm"\nstep_tag = "#"\n'
+            'aggregation = "last"\n'
+        )
+        solving = ("solve", PRODUCT, "-m", model, "--n", "4", "--verifier", "judge", "--json")
+        ran = mull(*solving)
+        assert ran.document["readable_answer"] == "248171", ran.err
+        short = mull(*solving, "--budget-tokens", "8").document
+        resuming = ("resume", short["solve_id"], "--more-tokens", "99", "--json")
+        assert mull(*resuming).code == 2
+        assert mull(*resuming, "--verifier", "judge").document["readable_answer"] == "248171"
+
+
 @pytest.mark.parametrize(
     ("content", "message", "hint"),
     [
@@ -123,12 +146,28 @@ def test_an_evaluation_knows_the_files_models(mull: Mull, here: Path, tmp_path: 
             "price `input` is -1.0",
             "",
         ),
-        ('[models.mull-base]\nmodel = "x"\n', "`mull-base` already names a model", "another name"),
+        (
+            '[models.mull-base]\nmodel = "x"\n',
+            "`mull-base` already means something",
+            "another name",
+        ),
         ("[models]\na = 3\n", "`mull.toml`, line 2, [models]: `a` is no table", ""),
         ("[strategies.best_of]\nn = 2\n", "no key `best_of`; known: ", "`best_of_n`"),
         ("[strategies.greedy]\nn = 2\n", "line 2, [strategies.greedy]: no key `n`", ""),
         ("[strategies.best_of_n]\nn = 0\n", "[strategies.best_of_n]: `n` is 0", ""),
         ("[defaults]\nbudget_tokens = 'x'\n", "[defaults]: ", ""),
+        (
+            '[verifiers.a]\nmodel = "pooling:http://127.0.0.1#it"\nstep = "+"\n',
+            "line 3, [verifiers.a]: no key `step`; known: aggregation, ",
+            "did you mean `step_tag`?",
+        ),
+        ('[verifiers.a]\nmodel = "openai:x"\n', "`openai:x` is no served reward model", ""),
+        ('[verifiers.a]\nmodel = "pooling:http://127.0.0.1"\n', "names no model", "#MODEL"),
+        (
+            '[verifiers.a]\nmodel = "pooling:http://127.0.0.1#it"\ngood = "1"\n',
+            "[verifiers.a]: ",
+            "",
+        ),
         ("[defaults\n", "`mull.toml` is no TOML: ", ""),
     ],
 )

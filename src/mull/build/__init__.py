@@ -26,6 +26,7 @@ from mull.build.models import (
     problem_for,
 )
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
+from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
 from mull.build.recordings import read_recording, records_of, write_recording
 from mull.build.rewards import REWARD_MODELS, close_verifiers
 from mull.build.schemes import SCHEMES, Served, schemes
@@ -42,6 +43,7 @@ __all__ = [
     "CONFIG_FILE",
     "DEFAULT_MODEL",
     "MODELS",
+    "POOLING_EXAMPLE",
     "REWARD_MODELS",
     "SCHEMES",
     "Checkpoint",

@@ -8,6 +8,10 @@
     key = "FAST_API_KEY"                        # the variable's name, never the key
     prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens
 
+    [verifiers.judge]
+    model = "pooling:http://127.0.0.1:8001#PRM"
+    step_tag = "<extra_0>"
+
     [strategies.best_of_n]
     n = 8
 
@@ -16,25 +20,32 @@ Every key that is not known is an error which names its place. Flags win over wh
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar, cast
 
+from mull.build import pooling
 from mull.build.answers import answer_keys
 from mull.build.catalog import MODELS
 from mull.build.models import ModelChoice, choose_model
-from mull.build.schemes import PRICES, scheme_in, settings_of, spec_of
+from mull.build.pooling import Pooling
+from mull.build.schemes import PRICES, OpenAI, scheme_in, settings_of, spec_of
 from mull.core.codec import DecodeError, Json, decode
 from mull.core.errors import BadInputError, MullError
+from mull.core.protocols import Verifier
 from mull.core.spec import Option, Spec
 from mull.engine import Dtype
 from mull.policies.priced import Prices
 from mull.search import STRATEGIES, strategy_of, strategy_options
+from mull.verifiers import VERIFIERS
 
 FILE: Final = "mull.toml"
 """Where it is looked for: in the working directory."""
+
+POOLING: Final = tuple(each.name for each in fields(Pooling) if each.name != "place")
 
 T = TypeVar("T")
 
@@ -60,6 +71,8 @@ class Config:
     defaults: Defaults = Defaults()
     models: Mapping[str, ModelChoice] = field(default_factory=dict[str, ModelChoice])
     """By the names that the file gives them."""
+    verifiers: Mapping[str, Verifier] = field(default_factory=dict[str, Verifier])
+    """Served reward models by the names that the file gives them."""
     strategies: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
     """Of built-in names, with the options that the file sets."""
 
@@ -67,6 +80,10 @@ class Config:
         """The model of that name, in the file or anywhere; see `choose_model`."""
         named = self.models.get(name)
         return choose_model(name, dtype=dtype) if named is None else named
+
+    def verifier(self, name: str) -> str | Verifier:
+        """The verifier of that name where the file has one; else the name, for `find_verifier`."""
+        return self.verifiers.get(name, name)
 
     def strategy(self, name: str) -> Spec:
         """The strategy with its options; `BadInputError` for an unknown name comes when used."""
@@ -102,7 +119,7 @@ class _Reader:
             raise BadInputError(f"`{file}` is no TOML: {error}") from error
 
     def config(self) -> Config:
-        known = ("defaults", "models", "strategies")
+        known = ("defaults", "models", "verifiers", "strategies")
         for name in self.content:
             if name not in known:
                 self._refuse("", name, known)
@@ -110,30 +127,57 @@ class _Reader:
             self.file,
             self._plain(Defaults, "defaults", self._table(self.content, "defaults")),
             {name: self._model(name) for name in self._table(self.content, "models")},
+            {name: self._verifier(name) for name in self._table(self.content, "verifiers")},
             {name: self._strategy(name) for name in self._table(self.content, "strategies")},
         )
 
     def _model(self, name: str) -> ModelChoice:
         where = f"models.{name}"
-        if name in MODELS or ":" in name or "/" in name:
+        table = self._named("models", name, MODELS)
+        model, prices = self._place(where, table, OpenAI.example), table.pop("prices", None)
+        with self._placed(where):
+            return self._chosen(where, model, table, prices)
+
+    def _verifier(self, name: str) -> Verifier:
+        where = f"verifiers.{name}"
+        table = self._named("verifiers", name, VERIFIERS)
+        model = self._place(where, table, pooling.EXAMPLE)
+        self._check_keys(where, table, ("model", *POOLING))
+        with self._placed(where):
+            if not model.startswith(pooling.SCHEME):
+                raise BadInputError(f"`{model}` is no served reward model")
+            options = {**table, "place": model.removeprefix(pooling.SCHEME)}
+            return decode(Pooling, cast("Mapping[str, Json]", options)).verifier(name)
+
+    def _named(self, group: str, name: str, taken: Collection[str]) -> dict[str, object]:
+        """The table of that name, which must not mean anything by itself."""
+        if name in taken or ":" in name or "/" in name:
             raise BadInputError(
-                f"{self._at(where)}: `{name}` already names a model by itself",
+                f"{self._at(f'{group}.{name}')}: `{name}` already means something by itself",
                 hint="choose another name",
             )
-        table = dict(self._table(self._table(self.content, "models"), name, "models"))
+        return dict(self._table(self._table(self.content, group), name, group))
+
+    def _place(self, where: str, table: dict[str, object], example: str) -> str:
         model = table.pop("model", None)
         if not isinstance(model, str):
             raise BadInputError(
                 f"{self._at(where)}: `model` is missing or no text",
-                hint='write it as in `model = "openai:http://127.0.0.1:8000/v1#NAME"`',
+                hint=f'write it as in `model = "{example}"`',
             )
-        prices = table.pop("prices", None)
+        return model
+
+    @contextmanager
+    def _placed(self, where: str) -> Generator[None, None, None]:
+        """Errors of what a table describes, with the place of the table."""
         try:
-            return self._chosen(where, model, table, prices)
-        except MullError as error:
-            if error.message.startswith(f"`{self.file}`"):
+            yield
+        except (MullError, DecodeError) as error:
+            message = str(error)
+            if message.startswith(f"`{self.file}`"):
                 raise
-            raise BadInputError(f"{self._at(where)}: {error.message}", hint=error.hint) from error
+            hint = error.hint if isinstance(error, MullError) else None
+            raise BadInputError(f"{self._at(where)}: {message}", hint=hint) from error
 
     def _chosen(
         self, where: str, model: str, table: Mapping[str, object], prices: object
@@ -163,19 +207,15 @@ class _Reader:
         self._check_keys(where, table, known)
         spec = Spec(name, cast("Mapping[str, Option]", table))
         named = {each: "named" for each, is_required in known.items() if is_required}
-        try:
+        with self._placed(where):
             strategy_of(Spec(name, {**named, **spec.options}), answer_keys())
-        except BadInputError as error:
-            raise BadInputError(f"{self._at(where)}: {error.message}", hint=error.hint) from error
         return spec
 
     def _plain(self, kind: type[T], where: str, table: Mapping[str, object]) -> T:
         """A dataclass of plain values from a table."""
         self._check_keys(where, table, [each.name for each in fields(cast("type[Defaults]", kind))])
-        try:
+        with self._placed(where):
             return decode(kind, cast("Mapping[str, Json]", table))
-        except DecodeError as error:
-            raise BadInputError(f"{self._at(where)}: {error}") from error
 
     def _value(self, kind: type[T], where: str, key: str, value: object) -> T:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mull.build import own
+from mull.build import own, pooling
 from mull.build.answers import answer_keys
 from mull.build.recordings import read_recording
 from mull.build.rewards import REWARD_MODELS, reward_folder, reward_verifier
@@ -152,6 +152,8 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
         return verifier_named(checker)() if checker else None
     if name in VERIFIERS:
         return verifier_named(name)()
+    if name.startswith(pooling.SCHEME):
+        return pooling.pooling_verifier(name)
     if own.is_own(own.VERIFIERS, name):
         return own.own_verifier(name)
     folder = reward_folder(name)
@@ -162,7 +164,7 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
 
 
 def verifier_of(source: Source) -> Verifier:
-    """The built-in verifier that once spoke as `source`; `BadInputError` where there is none."""
+    """The verifier by name that once spoke as `source`; `BadInputError` where there is none."""
     for verifier in _candidates(source):
         if verifier.source == source:
             return verifier
@@ -177,6 +179,9 @@ def verifier_of(source: Source) -> Verifier:
 def _candidates(source: Source) -> Iterator[Verifier]:
     if source.verifier.startswith(RECORDED):
         yield RecordedScores(read_recording(Path(source.verifier.removeprefix(RECORDED))))
+        return
+    if source.verifier.startswith(pooling.SCHEME):
+        yield pooling.pooling_verifier(source.verifier)
         return
     makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
     yield from (make() for make in makers)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mull.build import DEFAULT_MODEL, MODELS, schemes
+from mull.build import DEFAULT_MODEL, MODELS, POOLING_EXAMPLE, REWARD_MODELS, schemes
 from mull.cli.places import default_journal
 from mull.core.errors import BadInputError
 from mull.core.spec import Option
@@ -64,7 +64,8 @@ VerifierOption = Annotated[
     typer.Option(
         "--verifier",
         help="none, auto (the exact checker of the problem's kind if it has one), "
-        f"{', '.join(VERIFIERS)}, or your own as MODULE:NAME or FILE.py:NAME.",
+        f"{', '.join(VERIFIERS)}, a reward model ({', '.join(REWARD_MODELS)}, a folder or "
+        f"{POOLING_EXAMPLE}), or your own as MODULE:NAME or FILE.py:NAME.",
         rich_help_panel=_SEARCH,
     ),
 ]

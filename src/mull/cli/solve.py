@@ -189,8 +189,8 @@ def solve(
             temperature=temperature,
             max_tokens=max_tokens,
             thinking=_thinking(reason=reason),
-            verifier=verifier,
-            guide=guide,
+            verifier=config.verifier(verifier),
+            guide=guide and config.verifier(guide),
             budget_tokens=budget_tokens,
             budget_seconds=budget_seconds,
             seed=seed,
@@ -209,6 +209,7 @@ def _thinking(*, reason: bool | None) -> Thinking | None:
 
 
 def resume(
+    context: typer.Context,
     solve_id: SolveIdArgument,
     *,
     strategy: OwnStrategyOption = None,
@@ -228,7 +229,7 @@ def resume(
             more_tokens=more_tokens,
             more_seconds=more_seconds,
             strategy=strategy,
-            verifier=verifier,
+            verifier=verifier and config_of(context).verifier(verifier),
             on_event=see,
         )
 

@@ -1,0 +1,70 @@
+"""Reward models behind a server, by name: `pooling:http://HOST:PORT#MODEL`."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mull.core.aggregation import Aggregation
+from mull.core.codec import Json
+from mull.core.errors import BadInputError, UnknownNameError, VerifierError
+from mull.verifiers.pooling import PoolingVerifier, Reading
+
+SCHEME: Final = "pooling:"
+EXAMPLE: Final = "pooling:http://HOST:PORT#MODEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """A reward model that a vLLM serves with `--runner pooling`, and how it is read."""
+
+    place: str
+    key: str | None = None
+    """Environment variable that holds the key; None: `MULL_API_KEY`."""
+    step_tag: str = Reading().step_tag
+    good: int = Reading().good
+    aggregation: str = Reading().aggregation.value
+    attempts: int = 3
+    """Requests in all for one path."""
+
+    def verifier(self, name: str) -> PoolingVerifier:
+        """The verifier that speaks by that name. `BadInputError` for what can never work."""
+        from mull.policies.openai import Address
+
+        address = Address.parse(self.place)
+        if address.model is None:
+            raise BadInputError(f"`{self.place}` names no model", hint=f"write it as `{EXAMPLE}`")
+        try:
+            rule = Aggregation(self.aggregation)
+        except ValueError:
+            raise UnknownNameError("aggregation", self.aggregation, Aggregation) from None
+        reading = Reading(self.step_tag, self.good, rule)
+        return PoolingVerifier(name, self.post, address.model, reading)
+
+    async def post(self, path: str, body: Mapping[str, Json]) -> Mapping[str, object]:
+        """One request, made again where that may help; `VerifierError` where it brings nothing.
+
+        Verifiers live without an event loop of their own, so every request has its own connection.
+        """
+        from mull.policies.openai import Address, ApiKey, Retries
+        from mull.policies.openai.client import CallError, open_client
+
+        address = Address.parse(self.place)
+        key = ApiKey.from_environment(self.key or address.key_variable, os.environ)
+        retries = Retries(attempts=self.attempts)
+        async with open_client(address, key) as client:
+            for attempt in range(self.attempts):
+                try:
+                    return await client.post(path, body)
+                except CallError as error:
+                    delay = retries.delay(attempt, error, seed=0)
+                    if delay is None:
+                        raise VerifierError(error.message) from error
+                    await asyncio.sleep(delay)
+        raise VerifierError(f"`{self.place}` was never asked")
+
+
+def pooling_verifier(name: str) -> PoolingVerifier:
+    """The verifier that a name of this scheme means, with every setting at its default."""
+    return Pooling(name.removeprefix(SCHEME)).verifier(name)
