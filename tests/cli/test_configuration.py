@@ -72,10 +72,10 @@ def test_a_flag_wins_and_another_file_can_be_named(mull: Mull, here: Path, tmp_p
 def test_an_evaluation_knows_the_files_models(mull: Mull, here: Path, tmp_path: Path) -> None:
     with running(FakeServer(lambda _: says(" 2 4 8 1 7 1"))) as server:
         (here / "mull.toml").write_text(WHOLE.format(url=server.url))
-        ran = mull("eval", "multiply", "--level", "3", "--count", "2", "--n", "2", "--no-baselines",
+        ran = mull("eval", "multiply", "--level", "3", "--count", "2", "-n", "2", "--no-baselines",
                    "--json")  # fmt: skip
     assert ran.code == 0, ran.err
-    assert ran.document["models"] == {"fast": "other/chat:fake-1"}
+    assert ran.document["sources"]["fast"] == "other/chat:fake-1"
 
 
 def test_a_served_reward_model_is_a_verifier_by_the_name_it_gets(

@@ -71,7 +71,7 @@ def test_an_evaluation_takes_a_served_model(mull: Mull, tmp_path: Path) -> None:
             "3",
             "--count",
             "3",
-            "--n",
+            "--budgets",
             "2",
             "--no-baselines",
             "--model",
@@ -81,7 +81,7 @@ def test_an_evaluation_takes_a_served_model(mull: Mull, tmp_path: Path) -> None:
             "--json",
         )
     assert ran.code == 0, ran.err
-    assert ran.document["models"] == {model_of(server): "other/chat:fake-1"}
+    assert ran.document["sources"][model_of(server)] == "other/chat:fake-1"
 
 
 def test_the_key_comes_from_the_environment_and_is_kept_nowhere(

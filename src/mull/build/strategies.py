@@ -152,10 +152,9 @@ def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
         return verifier_named(checker)() if checker else None
     if name in VERIFIERS:
         return verifier_named(name)()
-    if name.startswith(pooling.SCHEME):
-        return pooling.pooling_verifier(name)
-    if own.is_own(own.VERIFIERS, name):
-        return own.own_verifier(name)
+    if name.startswith(pooling.SCHEME) or own.is_own(own.VERIFIERS, name):
+        is_served = name.startswith(pooling.SCHEME)
+        return pooling.pooling_verifier(name) if is_served else own.own_verifier(name)
     folder = reward_folder(name)
     if folder is None:
         known = (AUTO, NONE, *VERIFIERS, *REWARD_MODELS, *own.own_names(own.VERIFIERS))

@@ -17,9 +17,7 @@ def config_of(context: typer.Context) -> Config:
 def flags_of(defaults: Defaults) -> dict[str, Mapping[str, object]]:
     """The defaults as values of each command's own flags."""
     given = {name: value for name, value in asdict(defaults).items() if value is not None}
-    measured = {
-        name: [value] if name in {"model", "strategy"} else value
-        for name, value in given.items()
-        if name in {"model", "strategy", "verifier"}
-    }
-    return {"solve": given, "eval": measured}
+    measured: dict[str, object] = {"verifier": defaults.verifier, "strategies": defaults.strategy}
+    if defaults.model is not None:
+        measured["model"] = [defaults.model]
+    return {"solve": given, "eval": {name: each for name, each in measured.items() if each}}

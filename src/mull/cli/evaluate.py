@@ -99,7 +99,10 @@ def evaluate(
 ) -> None:
     """Evaluate strategies on problems with known answers: accuracy, intervals and cost."""
     task_named(task)
-    checker = find_verifier(verifier, family_named(task).answer_kind)
+    settings = config_of(context)
+    chosen = settings.verifier(verifier)
+    kind = family_named(task).answer_kind
+    checker = find_verifier(chosen, kind) if isinstance(chosen, str) else chosen
     config = EvalConfig(
         ProblemSet(task, *_suite_or_level(task, suite, level), count),
         tuple(model),
@@ -118,7 +121,7 @@ def evaluate(
     )
     bench = Bench(
         () if checker is None else (checker,),
-        partial(_open, config_of(context), device),
+        partial(_open, settings, device),
         rows,
         workers,
         bank,

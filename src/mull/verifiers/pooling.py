@@ -143,8 +143,9 @@ class PoolingVerifier:
 
 def _rows_of(answer: Mapping[str, object]) -> list[object]:
     match answer:
-        case {"data": [{"data": list() as rows}]}:
-            return cast("list[object]", rows)
+        case {"data": [{"data": list()}]}:
+            (found,) = cast("list[dict[str, list[object]]]", answer["data"])
+            return found["data"]
         case _:
             raise VerifierError(f"the server's answer holds no rows: {str(answer)[:200]}")
 
