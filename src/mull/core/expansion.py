@@ -10,6 +10,7 @@ ends after the first, a `finish` expansion when the model ends its turn.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from json import dumps
 from typing import NewType, Self
 
@@ -102,8 +103,13 @@ class Expansion:
     @property
     def asked(self) -> str:
         """Digest of what is asked: everything but where and how many."""
-        placeless = replace(self, parents=(), count=1)
-        return content_digest(dumps(encode(placeless), sort_keys=True))
+        return _digest(replace(self, parents=(), count=1))
+
+
+# A search asks for the same again and again: of thousands of expansions few are distinct.
+@lru_cache(maxsize=1 << 10)
+def _digest(placeless: Expansion) -> str:
+    return content_digest(dumps(encode(placeless), sort_keys=True))
 
 
 @dataclass(frozen=True, slots=True)
