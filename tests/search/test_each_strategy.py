@@ -31,6 +31,8 @@ SPECS = {
     "best_of_n, unchecked": Spec("best_of_n", {"n": 6}),
     "early_stop": Spec("early_stop", {"n": 6, "verifier": "predicate"}),
     "early_stop, wide": Spec("early_stop", {"n": 6, "width": 4, "verifier": "predicate"}),
+    "revise": Spec("revise", {"n": 5, "verifier": "predicate"}),
+    "revise, unchecked": Spec("revise", {"n": 4}),
     "self_consistency": Spec("self_consistency", {"n": 6}),
     "weighted_best_of_n": Spec("weighted_best_of_n", {"n": 6, **GUIDED}),
     "weighted_best_of_n, unchecked": Spec("weighted_best_of_n", {"n": 6, "guide": "guide"}),

@@ -1,5 +1,6 @@
 """From what a caller chose to a solver: the one place where a set-up is wired."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mull.build.models import OpenModel
@@ -17,10 +18,14 @@ from mull.build.strategies import (
     verifier_of,
 )
 from mull.control import Fixed
+from mull.core.errors import BadInputError
+from mull.core.expansion import ExpansionKind
 from mull.core.problem import Problem
-from mull.core.protocols import Journal, Strategy, Verifier
+from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.spec import SolveSpec, Spec
+from mull.policies.revising import RevisingPolicy
 from mull.solver import Solver
+from mull.verifiers import GenerativeJudge
 from mull.verifiers.function import Check
 
 
@@ -54,7 +59,11 @@ class SearchPlan:
         await close_verifiers(self.made)
 
     def solver(self, model: OpenModel, journal: Journal) -> Solver:
-        """The solver of this plan. Its solves can be set up again from their journal."""
+        """The solver of this plan. Its solves can be set up again from their journal.
+
+        `BadInputError` for a judge that would be alone in judging its own model's text.
+        """
+        _refuse_self_praise(self.verifiers, model.policy)
         spec = SolveSpec(
             model.policy.capabilities.model,
             model.spec,
@@ -63,12 +72,31 @@ class SearchPlan:
         )
         return Solver(
             spec,
-            model.policy,
+            _able_to_revise(model.policy),
             self.verifiers,
             Fixed(self.strategy),
             self.strategies,
             journal,
         )
+
+
+def _able_to_revise(policy: Policy) -> Policy:
+    is_able = ExpansionKind.REVISE in policy.capabilities.kinds
+    return policy if is_able else RevisingPolicy(policy)
+
+
+def _refuse_self_praise(verifiers: Sequence[Verifier], policy: Policy) -> None:
+    """A model likes its own text: its verdict needs a second one beside it, or the user's word."""
+    for verifier in verifiers if len(verifiers) == 1 else ():
+        is_own = isinstance(verifier, GenerativeJudge) and (
+            verifier.model == policy.capabilities.model and not verifier.may_judge_itself
+        )
+        if is_own:
+            raise BadInputError(
+                f"`{policy.capabilities.model}` would be the only judge of its own answers",
+                hint="judge with another model or add an exact checker; "
+                "`GenerativeJudge(..., may_judge_itself=True)` allows it",
+            )
 
 
 def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:

@@ -29,7 +29,11 @@ AUTO: Final = "auto"
 NONE: Final = "none"
 
 CHECKERS: Final[Mapping[AnswerKind, str]] = MappingProxyType(
-    {AnswerKind.COUNTDOWN: "countdown", AnswerKind.PUZZLE: "puzzle"}
+    {
+        AnswerKind.COUNTDOWN: "countdown",
+        AnswerKind.PUZZLE: "puzzle",
+        AnswerKind.CODE: "code",
+    }
 )
 """The exact checker of each answer kind that has one."""
 

@@ -49,17 +49,18 @@ class Trajectory:
         return "".join(step.text for step in self.steps)
 
     @property
+    def last_turn(self) -> tuple[Step, ...]:
+        """The steps since the turn before ended: all of them, but for a revision's own."""
+        ends = [number for number, step in enumerate(self.steps[:-1], start=1) if step.is_final]
+        return self.steps[ends[-1] if ends else 0 :]
+
+    @property
     def answer_text(self) -> str:
         """The answer steps of the last turn alone, stripped; empty while there is no answer.
 
         A revision is a further turn, and its answer stands for the one before.
         """
-        turn = list[Step]()
-        for step in self.steps:
-            if turn and turn[-1].is_final:
-                turn = []
-            turn.append(step)
-        return "".join(step.text for step in turn if step.kind is StepKind.ANSWER).strip()
+        return "".join(step.text for step in self.last_turn if step.kind is StepKind.ANSWER).strip()
 
     @property
     def token_ids(self) -> tuple[int, ...]:

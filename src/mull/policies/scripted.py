@@ -54,10 +54,11 @@ what is already grown, so that a continued branch says the rest of the same repl
 def by_sample(replies: Mapping[str, Sequence[Reply | str]]) -> Script:
     """Sample number i of a problem gives its reply number i, around and around.
 
-    Greedy calls always give the first. Grown from a node with k lines, the reply's first k lines
+    Greedy calls always give the first. A revision gives the reply that follows, by one for each
+    turn before it, from its beginning. Grown from a node with k lines, the reply's first k lines
     are taken as said.
     """
-    return _picking(replies, lambda call: call.branch.sample)
+    return _picking(replies, lambda call: call.branch.sample + _turns(call))
 
 
 def by_seed(replies: Mapping[str, Sequence[Reply | str]]) -> Script:
@@ -79,7 +80,11 @@ def _picking(replies: Mapping[str, Sequence[Reply | str]], number: Callable[[Cal
 
 
 def _said(call: Call) -> int:
-    return call.bases[0].text.count("\n")
+    return 0 if _turns(call) else call.bases[0].text.count("\n")
+
+
+def _turns(call: Call) -> int:
+    return sum(step.is_final for step in call.bases[0].steps)
 
 
 def tokenize(text: str) -> list[str]:

@@ -23,13 +23,14 @@ from mull.search.mcts import Mcts
 from mull.search.particles import Particles
 from mull.search.rebase import Rebase
 from mull.search.rerank import Rerank
+from mull.search.revise import Revise
 from mull.search.self_consistency import SelfConsistency
 from mull.search.steps import Stepwise
 from mull.search.tot_bfs import TotBfs
 from mull.search.tot_dfs import TotDfs
 from mull.search.weighted_best_of_n import WeightedBestOfN
 
-Sampled = Greedy | BestOfN | EarlyStop | SelfConsistency | WeightedBestOfN | Rerank
+Sampled = Greedy | BestOfN | EarlyStop | SelfConsistency | WeightedBestOfN | Rerank | Revise
 """Strategies that draw whole answers."""
 Guided = Beam | Dvts | Rebase | Particles | TotBfs | TotDfs | Mcts
 """Strategies that look at unfinished paths."""
@@ -46,6 +47,7 @@ STRATEGIES: Final[Mapping[str, StrategyKind]] = MappingProxyType(
         "particles": Particles,
         "rebase": Rebase,
         "rerank": Rerank,
+        "revise": Revise,
         "self_consistency": SelfConsistency,
         "tot_bfs": TotBfs,
         "tot_dfs": TotDfs,

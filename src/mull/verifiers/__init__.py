@@ -7,12 +7,18 @@ from typing import Final
 from mull.core.errors import UnknownNameError
 from mull.core.protocols import Verifier
 from mull.verifiers.countdown import CountdownChecker
+from mull.verifiers.examples import ExampleChecker
+from mull.verifiers.hybrid import HybridVerifier, MathsChecker
+from mull.verifiers.judge import GenerativeJudge
 from mull.verifiers.puzzle import PuzzleChecker
 
 VERIFIERS: Final[Mapping[str, Callable[[], Verifier]]] = MappingProxyType(
     {
         "countdown": CountdownChecker,
         "puzzle": PuzzleChecker,
+        "maths": MathsChecker,
+        "code": ExampleChecker,
+        "assertions": HybridVerifier,
     }
 )
 
@@ -25,4 +31,13 @@ def verifier_named(name: str) -> Callable[[], Verifier]:
         raise UnknownNameError("verifier", name, VERIFIERS) from None
 
 
-__all__ = ["VERIFIERS", "CountdownChecker", "PuzzleChecker", "verifier_named"]
+__all__ = [
+    "VERIFIERS",
+    "CountdownChecker",
+    "ExampleChecker",
+    "GenerativeJudge",
+    "HybridVerifier",
+    "MathsChecker",
+    "PuzzleChecker",
+    "verifier_named",
+]

@@ -45,7 +45,7 @@ class PuzzleChecker:
 
 def score_by_rules(puzzle: Puzzle, trajectory: Trajectory, source: Source) -> Score:
     """What the rules of a puzzle say of a trajectory; an unfinished one may still become right."""
-    answer = "".join(step.text for step in trajectory.steps if step.kind is StepKind.ANSWER)
+    answer = "".join(step.text for step in trajectory.last_turn if step.kind is StepKind.ANSWER)
     if trajectory.is_finished:
         return _decided(puzzle.check_answer(answer), source)
     ruling = _rule_on_whole_lines(puzzle, answer)

@@ -1,0 +1,94 @@
+"""Programs judged by the examples of their own problem, and repaired by what went wrong."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+import pytest_asyncio
+
+import mull
+from mull.core.errors import VerifierError
+from mull.core.problem import AnswerKind, Problem
+from mull.core.protocols import Verifier
+from mull.core.score import Verdict
+from mull.core.steps import Step, StepKind, Trajectory
+from mull.core.usage import Usage
+from mull.policies.scripted import ScriptedPolicy, by_sample
+from mull.tasks.code import generate_code, hidden_cases, write_program
+from mull.verifiers import ExampleChecker
+from mull.verifiers.code import CallCase, check_program
+from mull.verifiers.examples import examples_in
+from mull.verifiers.sandbox import Sandbox
+
+TWICE = Problem.of(
+    "Write `twice`.\n\n>>> twice(2)\n4\n    >>> twice('a')\n    'aa'\nassert twice(0) == 0\n"
+    ">>> twice(object())\n<object>\nassert twice(1)\n",
+    AnswerKind.CODE,
+)
+RIGHT = "```python\ndef twice(x):\n    return x + x\n```"
+WRONG = "```python\ndef twice(x):\n    return x * 3\n```"
+BROKEN = "```python\ndef twice(x):\n    return y\n```"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def checker() -> AsyncGenerator[ExampleChecker, None]:
+    try:
+        opened = await ExampleChecker().__aenter__()
+    except VerifierError as error:
+        pytest.skip(f"this machine contains no programs: {error}")
+    yield opened
+    await opened.__aexit__(None, None, None)
+
+
+def program(text: str) -> Trajectory:
+    return Trajectory(TWICE, (Step(text, kind=StepKind.ANSWER, is_final=True),))
+
+
+async def test_the_examples_of_a_statement_are_its_calls_with_plain_values() -> None:
+    assert examples_in(TWICE) == (
+        CallCase("twice(2)", 4), CallCase("twice('a')", "aa"), CallCase("twice(0)", 0),
+    )  # fmt: skip
+    assert examples_in(Problem.of("Write something.", AnswerKind.CODE)) == ()
+
+
+async def test_a_program_is_judged_by_them_and_the_reason_says_what_happened(
+    checker: ExampleChecker,
+) -> None:
+    verifier: Verifier = checker
+    right, wrong, broken = await verifier.score([program(RIGHT), program(WRONG), program(BROKEN)])
+    assert [each.verdict for each in (right, wrong, broken)] == [
+        Verdict.ACCEPT, Verdict.REJECT, Verdict.REJECT,
+    ]  # fmt: skip
+    assert "`twice(2)` has another value" in wrong.reason
+    assert "NameError: name 'y' is not defined" in broken.reason
+    assert right.reason.endswith(("[bubblewrap]", "[strict]"))
+    assert {str(each.source) for each in (right, wrong, broken)} == {"code@1"}
+    assert verifier.quote([]) == Usage()
+
+
+async def test_a_solve_repairs_a_program_with_the_error_as_feedback(
+    checker: ExampleChecker,
+) -> None:
+    policy = ScriptedPolicy(by_sample({TWICE.statement: (BROKEN, WRONG, RIGHT)}))
+    solution = await mull.solve_async(TWICE, model=policy, strategy="revise", verifier="code", n=4)
+    assert (solution.answer, solution.stop) == (RIGHT, mull.StopReason.ACCEPTED)
+    feedback = [branch.expansion.feedback for branch in solution.tree.branches()]
+    assert "NameError" in feedback[1]
+    assert "has another value" in feedback[2]
+    assert checker.source.verifier == "code"
+
+
+async def test_programs_of_generated_problems_pass_their_examples_and_the_hidden_calls(
+    checker: ExampleChecker,
+) -> None:
+    (example,) = generate_code(3, 1, seed=2, split="test")
+    answer = f"```python\n{write_program(example)}```"
+    step = Step(answer, kind=StepKind.ANSWER, is_final=True)
+    (score,) = await checker.score([Trajectory(example.problem, (step,))])
+    assert score.verdict is Verdict.ACCEPT
+    cases = [CallCase(call, value) for call, value in hidden_cases(example)]
+    async with await Sandbox.open(num_slots=1) as sandbox:
+        assert (await check_program(sandbox, write_program(example), cases)).is_accepted
+        cheat = "def solve(xs):\n    return 0\n"
+        assert not (await check_program(sandbox, cheat, cases)).is_accepted
