@@ -16,7 +16,7 @@ def model(tmp_path: Path) -> str:
     ("arguments", "error", "hint"),
     [
         (("--strategy", "best_of"), "no strategy `best_of`; known: beam, best_of_n", "`best_of_n`"),
-        (("--verifier", "countdwn"), "no verifier `countdwn`; known: auto", "`countdown`"),
+        (("--verifier", "countdwn"), "no verifier `countdwn`; known: assertions", "`countdown`"),
         (("--budget-tokens", "0"), "`budget_tokens` is 0", "positive"),
         (("--budget-tokens", "-5"), "`budget_tokens` is -5", "positive"),
         (("--budget-seconds", "nan"), "`budget_seconds` is nan", "positive"),
