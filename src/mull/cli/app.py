@@ -11,7 +11,19 @@ import typer
 
 from mull import __version__
 from mull.build import CONFIG_FILE, read_config
-from mull.cli import check, demo, evaluate, export, models, runs, serve, solve, train
+from mull.cli import (
+    audit,
+    check,
+    demo,
+    evaluate,
+    export,
+    models,
+    runs,
+    serve,
+    solve,
+    train,
+    train_rewards,
+)
 from mull.cli.configuration import flags_of
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
@@ -41,7 +53,11 @@ app.add_typer(exporting, name="export")
 exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
 exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
 app.add_typer(training, name="train")
+app.command(epilog=audit.EXAMPLES)(audit.audit)
 training.command(epilog=train.EXAMPLES)(train.policy)
+training.command(epilog=train_rewards.STATES_EXAMPLES)(train_rewards.states)
+training.command(epilog=train_rewards.PRM_EXAMPLES)(train_rewards.prm)
+training.command(epilog=train_rewards.ORM_EXAMPLES)(train_rewards.orm)
 
 # Every usage error is a sibling of the public `BadParameter`; their parent is not exported.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])

@@ -1,20 +1,14 @@
 """`mull train`: make a model from nothing."""
 
-import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
-from time import monotonic
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from mull.build import describe, find_checkpoint, needs_extra
 from mull.cli.exits import ExitCode
-from mull.cli.output import is_watched, message_console, say, show
+from mull.cli.output import say, show
+from mull.cli.watching import interrupts, shown
 from mull.core.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -29,9 +23,6 @@ mull train policy --size mini --tokens 20000000 --out runs/mini
 mull train policy --size base --minutes 60 --out runs/base --device cuda
 
 The same command again goes on where a stopped run was."""
-
-SECONDS_BETWEEN_LINES: Final = 30.0
-"""Of progress, where nobody watches a bar."""
 
 SizeOption = Annotated[str, typer.Option("--size", help="mini or base.")]
 TokensOption = Annotated[
@@ -63,13 +54,8 @@ def policy(
 ) -> None:
     """Train a policy on puzzles made on the fly; a run that was stopped goes on."""
     with needs_extra("train", "`mull train policy`"):
-        import torch
-
         from mull.training.policy import PolicyTrainer, TrainingPlan
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
-        raise BadInputError(f"device `{device}` cannot be used", hint="use --device cpu") from error
+    check_device(device)
     limit = float("inf") if minutes is None else minutes
     plan = TrainingPlan(size, tokens, limit, seed=seed, device=device, compiled=compiled)
     trainer = PolicyTrainer(plan, out)
@@ -85,59 +71,27 @@ def policy(
     show(str(folder))
 
 
+def check_device(device: str) -> None:
+    """Raise `BadInputError` where torch cannot use it."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
+        raise BadInputError(f"device `{device}` cannot be used", hint="use --device cpu") from error
+
+
 def _train(trainer: "PolicyTrainer", plan: "TrainingPlan") -> Path:
     """Train to the end. An interrupt lets the step end, saves, and raises KeyboardInterrupt."""
-    with _interrupts() as interrupted, _shown(plan) as show_progress:
+    with interrupts() as interrupted, shown("training") as show_progress:
 
         def report(now: "TrainingProgress") -> None:
-            show_progress(now)
+            show_progress(now.share(plan), _in_words(now))
             if interrupted.is_set():
                 trainer.save()
                 raise KeyboardInterrupt
 
         return trainer.run(report)
-
-
-@contextmanager
-def _interrupts() -> Generator[Event, None, None]:
-    """Hold the first interrupt back until somebody looks; a second one is as always."""
-    interrupted = Event()
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a handler's signature)
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _shown(plan: "TrainingPlan") -> Generator[Callable[["TrainingProgress"], None], None, None]:
-    """A bar for a person who watches; else a line now and then, for a log."""
-    if not is_watched():
-        yield _Lines(plan).report
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=message_console()) as bar:
-        task = bar.add_task("training", total=1.0)
-        yield lambda now: bar.update(task, completed=now.share(plan), description=_in_words(now))
-
-
-class _Lines:
-    """Progress for a log: a line now and then."""
-
-    def __init__(self, plan: "TrainingPlan") -> None:
-        self.plan = plan
-        self.last = monotonic() - SECONDS_BETWEEN_LINES
-
-    def report(self, now: "TrainingProgress") -> None:
-        """Say where the run stands, unless it was said a moment ago."""
-        if monotonic() - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = monotonic()
-            say(f"{now.share(self.plan):4.0%}  {_in_words(now)}")
 
 
 def _in_words(now: "TrainingProgress") -> str:

@@ -1,18 +1,16 @@
-"""Problems that reward models are trained on, and the exact worth of states on the way."""
+"""Problems that reward models are trained on, all of the training split."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from mull.core.errors import BadInputError
 from mull.puzzles import Chain, Countdown, Multiply, Puzzle
 from mull.tasks import chain, countdown, multiply
-from mull.tasks.countdown_solver import Arithmetic, CountdownSolver
+from mull.tasks.exact import whole_solver
 from mull.tasks.split import MIN_HELD_OUT_SIZE, in_held_out_bucket, is_held_out
 
 COUNTDOWN_LEVELS: Final = (3, 4, 4, 4, 4, 5, 5, 5, 6, 6)
@@ -45,7 +43,7 @@ def _card_game(rng: Random) -> Countdown:
     while True:
         numbers = [1 + int(rng.random() * SMALL) for _ in range(3)]
         numbers.append(1 + int(rng.random() * countdown.MAX_NUMBER))
-        if not is_held_out(numbers) and _solver().reachable(numbers, CARD_TARGET):
+        if not is_held_out(numbers) and whole_solver().reachable(numbers, CARD_TARGET):
             return Countdown(tuple(sorted(numbers)), CARD_TARGET)
 
 
@@ -73,33 +71,3 @@ def shows_held_out(puzzle: Puzzle, line: str) -> bool:
         if is_held_out(numbers) if is_countdown else in_held_out_bucket(sorted(numbers)):
             return True
     return False
-
-
-def exact_labels(puzzle: Puzzle, texts: Sequence[str], *, is_right: bool) -> list[bool]:
-    """For each step of a whole completion: can it still come out right, by the rules alone?
-
-    A countdown state can while the target is reachable in whole numbers from 0 to 999, which is all
-    that models write. In the other families every mistake is final, so a state can as long as all
-    of its lines are right. The last step is as right as the answer.
-    """
-    thoughts = texts[:-1]
-    if isinstance(puzzle, Countdown):
-        labels = _solver().label_lines(puzzle.numbers, puzzle.target, thoughts)
-    elif isinstance(puzzle, Chain | Multiply):
-        labels = _legal_so_far(puzzle, thoughts)
-    else:
-        raise BadInputError(f"no exact labels for `{puzzle.name}`")
-    return [*labels, is_right]
-
-
-def _legal_so_far(puzzle: Puzzle, lines: Sequence[str]) -> list[bool]:
-    for index, line in enumerate(lines):
-        if not puzzle.check_step(lines[:index], line).accepted:
-            return [True] * index + [False] * (len(lines) - index)
-    return [True] * len(lines)
-
-
-@cache
-def _solver() -> CountdownSolver:
-    """One memory for all problems of a process."""
-    return CountdownSolver(Arithmetic.WHOLE)

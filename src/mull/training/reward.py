@@ -37,8 +37,8 @@ from mull.training.run_folder import (
 from mull.training.states import LabelledProblem
 
 ROWS_A_STEP: Final = 40
-MATRIX_RATE: Final = 0.005
-OTHER_RATE: Final = 1e-3
+MATRIX_RATE: Final = 0.01
+OTHER_RATE: Final = 2e-3
 WARMUP_STEPS: Final = 50
 VALIDATION_SHARE: Final = 10
 """One problem in so many is not trained on, but chooses the aggregation and calibrates."""
@@ -56,6 +56,8 @@ class RewardPlan:
     epochs: int = 3
     ranking: float = 0.0
     """Weight of the ranking loss beside the likelihood."""
+    limit: int | None = None
+    """Train on the first so many problems alone."""
     seed: int = 0
     compiled: bool = True
     device: str = "cpu"

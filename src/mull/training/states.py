@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain as chained
 from pathlib import Path
 from random import Random
-from typing import Final, Literal, Self, cast
+from typing import Any, Final, Self, cast
 
 from mull.core.errors import BadInputError, StoreError
 from mull.core.expansion import Sampling, Thinking
@@ -22,15 +22,16 @@ from mull.engine import Dtype, Engine, EngineSettings
 from mull.models.tokenizer import TextTokenizer
 from mull.policies.formats import ChatFormat
 from mull.puzzles import Puzzle, to_problem
+from mull.tasks.exact import exact_labels
 from mull.training.labels import Evidence, Explored, monte_carlo, omega
-from mull.training.problems import SOURCES, draw_problem, exact_labels, shows_held_out
+from mull.training.problems import SOURCES, draw_problem, shows_held_out
 from mull.training.rollouts import EngineSampler, Rollout, Steps, prefixes
 
 PLAN_FILE: Final = "plan.json"
 PROBLEMS_A_FILE: Final = 128
 MAX_STEPS: Final = 16
 """More than any problem takes."""
-Search = Literal["mc", "omega", "steps"]
+SEARCHES: Final = ("mc", "omega", "steps")
 """How states are found: whole rollouts, OmegaPRM's divisions, or next steps alone, which have exact
 labels only."""
 GOOD_SHARE: Final = 0.75
@@ -46,7 +47,8 @@ class StatesPlan:
     """A shipped name or a folder, as it was given."""
     families: tuple[str, ...] = ("countdown",)
     num_problems: int = 8_192
-    search: Search = "mc"
+    search: str = "mc"
+    """One of `SEARCHES`."""
     traces: int = 4
     """Completions from the start of each problem; with `steps`, next steps from each state."""
     rollouts: int = 2
@@ -124,6 +126,26 @@ class StateFolder:
     def __init__(self, folder: Path, plan: StatesPlan) -> None:
         self.folder = folder
         self.plan = plan
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The files that are there, however many the plan was to make. Raises `BadInputError`."""
+        path = folder / PLAN_FILE
+        try:
+            raw: Any = json.loads(path.read_text(encoding="utf-8"))
+            plan = StatesPlan(**(raw | {"families": tuple(raw["families"]), "num_problems": 1}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInputError(
+                f"`{folder}` holds no labelled states: {error}",
+                hint="make some with `mull train states`",
+            ) from error
+        num_files = len(list(folder.glob("[0-9]*.jsonl")))
+        if not num_files:
+            raise BadInputError(
+                f"`{folder}` holds no labelled states yet",
+                hint="run `mull train states` to its end",
+            )
+        return cls(folder, replace(plan, num_problems=num_files * PROBLEMS_A_FILE))
 
     @property
     def missing(self) -> list[int]:

@@ -104,10 +104,13 @@ def pool_adjacent_violators(values: Sequence[float], outcomes: Sequence[float]) 
 
     Equal values form one block from the start, so that the fit is a function of the value.
     """
+    groups = dict[float, list[float]]()
+    for value, outcome in zip(values, outcomes, strict=True):
+        groups.setdefault(value, []).append(outcome)
     blocks = list[Block]()
-    for value, outcome in sorted(zip(values, outcomes, strict=True)):
-        block = Block(value, float(outcome), 1.0)
-        while blocks and (blocks[-1].level >= block.level or blocks[-1].centre == value):
+    for value in sorted(groups):
+        block = Block(value, fsum(groups[value]) / len(groups[value]), float(len(groups[value])))
+        while blocks and blocks[-1].level >= block.level:
             block = _pooled(blocks.pop(), block)
         blocks.append(block)
     return blocks

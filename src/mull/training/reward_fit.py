@@ -1,0 +1,189 @@
+"""What is fitted after training, on problems that were not trained on: the facts of the card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
+from statistics import fmean
+from typing import Final, NamedTuple
+
+import torch
+
+from mull.core.aggregation import AGGREGATIONS, Aggregation
+from mull.core.digest import content_digest
+from mull.core.errors import BadInputError
+from mull.engine.judge import Judge
+from mull.models.reward import Familiarity, RewardModel
+from mull.models.reward_card import RewardCard, RewardKind
+from mull.training.states import Branch, LabelledProblem
+from mull.verifiers.calibration import (
+    Calibration,
+    calibration_error,
+    fit_isotonic,
+    fit_platt,
+    fit_temperature,
+    log_loss,
+)
+from mull.verifiers.reward import opinion_of
+
+FAMILIAR_PROBLEMS: Final = 1_000
+"""Training problems whose places say what is familiar."""
+FAMILIAR_SHARE: Final = 0.999
+"""Of validation completions that must not be foreign."""
+FEWEST: Final = 20
+"""Completions without which nothing is calibrated."""
+
+FITS: Final[Sequence[Callable[[Sequence[float], Sequence[float]], Calibration]]] = (
+    fit_platt,
+    fit_temperature,
+    fit_isotonic,
+)
+
+
+class Judged(NamedTuple):
+    """A whole completion of a validation problem, and what the model says of its steps."""
+
+    problem: str
+    family: str
+    means: tuple[float, ...]
+    distance: float
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A card with everything filled in, and what is familiar to the model."""
+
+    card: RewardCard
+    familiarity: Familiarity
+
+
+def fit(
+    model: RewardModel, trained: Sequence[LabelledProblem], kept: Sequence[LabelledProblem]
+) -> Fitted:
+    """Choose the aggregation, calibrate each family, and learn what is familiar.
+
+    `kept` are problems that were not trained on; those with whole completions are used.
+    """
+    familiarity = _familiarity(model, trained[:FAMILIAR_PROBLEMS])
+    judged = judge(Judge(model, familiarity, "cpu"), kept)
+    if not judged:
+        raise BadInputError(
+            "no validation problem has a whole completion, so nothing can be calibrated",
+            hint="label states with `--search mc` or `omega` too",
+        )
+    rule = best_aggregation(judged) if model.card.kind is RewardKind.PROCESS else Aggregation.LAST
+    calibration, error = dict[str, dict[str, object]](), dict[str, float]()
+    for family in sorted({each.family for each in judged}):
+        values = [(each, AGGREGATIONS[rule](each.means)) for each in judged]
+        mine = [(each, value) for each, value in values if each.family == family]
+        if len(mine) >= FEWEST:
+            fitted, error[family] = calibrate(mine)
+            calibration[family] = fitted.to_json()
+    distances = sorted(each.distance for each in judged)
+    furthest = distances[int(FAMILIAR_SHARE * (len(distances) - 1))]
+    card = replace(
+        model.card,
+        aggregation=rule.value,
+        calibration=calibration,
+        error=error,
+        max_distance=round(furthest, 4),
+    )
+    return Fitted(card, familiarity)
+
+
+def judge(model: Judge, problems: Iterable[LabelledProblem]) -> list[Judged]:
+    """Every whole completion of the problems, judged."""
+    whole = [
+        (problem, branch)
+        for problem in problems
+        for branch in problem.branches
+        if branch.is_right is not None
+    ]
+    sequences, places = list[tuple[int, ...]](), list[tuple[int, ...]]()
+    for problem, branch in whole:
+        sequences.append((*problem.prompt, *chain.from_iterable(branch.steps)))
+        places.append(_ends(problem, branch, model.model.card.kind))
+    outputs = iter(model.read(sequences, places))
+    found = list[Judged]()
+    for (problem, branch), where in zip(whole, places, strict=True):
+        opinions = [opinion_of(model.model.card.head, next(outputs)) for _ in where]
+        found.append(
+            Judged(
+                problem.statement,
+                problem.family,
+                tuple(each.mean for each in opinions),
+                max(each.distance for each in opinions),
+                bool(branch.is_right),
+            )
+        )
+    return found
+
+
+def _ends(problem: LabelledProblem, branch: Branch, kind: RewardKind) -> tuple[int, ...]:
+    ends = tuple(accumulate(map(len, branch.steps), initial=len(problem.prompt) - 1))[1:]
+    return ends[-1:] if kind is RewardKind.OUTCOME else ends
+
+
+def best_aggregation(judged: Sequence[Judged]) -> Aggregation:
+    """The rule by which right completions most often outrank wrong ones of the same problem."""
+    return max(Aggregation, key=lambda rule: concordance(judged, rule))
+
+
+def concordance(judged: Sequence[Judged], rule: Aggregation) -> float:
+    """Mean over problems of the chance that a right completion outranks a wrong one; ties half."""
+    groups = dict[str, list[Judged]]()
+    for each in judged:
+        groups.setdefault(each.problem, []).append(each)
+    shares = list[float]()
+    for group in groups.values():
+        values = [(AGGREGATIONS[rule](each.means), each.is_right) for each in group]
+        pairs = [(right, wrong) for right, good in values for wrong, bad in values if good > bad]
+        if pairs:
+            wins = ((right > wrong) + 0.5 * (right == wrong) for right, wrong in pairs)
+            shares.append(fmean(wins))
+    return fmean(shares) if shares else 0.5
+
+
+def calibrate(valued: Sequence[tuple[Judged, float]]) -> tuple[Calibration, float]:
+    """The map of least log loss on problems it was not fitted to, and the error left there.
+
+    Problems are cut in two halves; each half is told by the map fitted to the other. The map that
+    is kept is fitted to both.
+    """
+    halves: list[list[tuple[float, float]]] = [[], []]
+    for each, value in valued:
+        half = int(content_digest(each.problem, "half"), 16) % 2
+        halves[half].append((value, float(each.is_right)))
+    if not all(halves):
+        halves = [halves[0] + halves[1]] * 2
+    told = [_out_of_half(fitter, halves) for fitter in FITS]
+    losses = [log_loss(said, seen) for said, seen in told]
+    best = losses.index(min(losses))
+    every = [*halves[0], *halves[1]]
+    fitted = FITS[best]([value for value, _ in every], [seen for _, seen in every])
+    return fitted, round(calibration_error(*told[best]), 5)
+
+
+def _out_of_half(
+    fitter: Callable[[Sequence[float], Sequence[float]], Calibration],
+    halves: Sequence[Sequence[tuple[float, float]]],
+) -> tuple[list[float], list[float]]:
+    said, seen = list[float](), list[float]()
+    for fitted_to, told in (halves, halves[::-1]):
+        fitted = fitter([value for value, _ in fitted_to], [right for _, right in fitted_to])
+        said += [fitted(value) for value, _ in told]
+        seen += [right for _, right in told]
+    return said, seen
+
+
+@torch.inference_mode()
+def _familiarity(model: RewardModel, problems: Sequence[LabelledProblem]) -> Familiarity:
+    features = list[torch.Tensor]()
+    for problem in problems:
+        for branch in problem.branches:
+            ids = torch.tensor([[*problem.prompt, *chain.from_iterable(branch.steps)]])
+            places = torch.tensor(_ends(problem, branch, model.card.kind))
+            features.append(model.features(ids)[0, places])
+    return Familiarity.of(torch.cat(features).float())
