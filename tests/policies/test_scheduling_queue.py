@@ -1,0 +1,182 @@
+"""The queue of calls, without a clock."""
+
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from mull.policies.scheduling import CallQueue, Program, Ticket, Tier
+from mull.policies.scheduling.queue import AGEING
+
+
+def finished(queue: CallQueue, ticket: Ticket, tokens: float) -> None:
+    queue.deliver(ticket, tokens)
+    queue.finish(ticket)
+
+
+def drained(queue: CallQueue, running: Sequence[Ticket], tokens: float = 100) -> list[Program]:
+    """Whose calls start, one after another, when every call takes so many tokens."""
+    going, order = list(running), list[Program]()
+    while going:
+        finished(queue, going.pop(0), tokens)
+        started = queue.dispatch()
+        order += [ticket.program for ticket in started]
+        going += started
+    return order
+
+
+def test_a_short_request_passes_a_long_one_that_has_been_served() -> None:
+    queue = CallQueue(slots=2)
+    long, short = queue.program("a"), queue.program("a")
+    for _ in range(64):
+        queue.submit(long, 1000)
+    running = queue.dispatch()
+    queue.submit(short, 1000)
+    assert drained(queue, running)[0] is short
+
+
+def test_of_two_tenants_with_enough_to_do_each_gets_half() -> None:
+    queue = CallQueue(slots=4)
+    many = [queue.program("many") for _ in range(20)]
+    one = queue.program("one")
+    for program in many:
+        for _ in range(10):
+            queue.submit(program, 100)
+    for _ in range(100):
+        queue.submit(one, 100)
+    order = drained(queue, queue.dispatch())
+    share = sum(program is one for program in order[:100])
+    assert 45 <= share <= 55
+
+
+def test_who_was_away_has_saved_nothing_up() -> None:
+    queue = CallQueue(slots=1)
+    here, away = queue.program("here"), queue.program("away")
+    for _ in range(50):
+        queue.submit(here, 100)
+    running = queue.dispatch()
+    for _ in range(20):
+        finished(queue, running[0], 100)
+        running = queue.dispatch()
+    for _ in range(20):
+        queue.submit(away, 100)
+    order = drained(queue, running)
+    assert sum(program is away for program in order[:10]) <= 6
+
+
+def test_a_higher_tier_gets_more_of_the_same_tenant() -> None:
+    queue = CallQueue(slots=1)
+    batch, standard = queue.program("a", Tier.BATCH), queue.program("a", Tier.STANDARD)
+    for _ in range(40):
+        queue.submit(batch, 100)
+        queue.submit(standard, 100)
+    order = drained(queue, queue.dispatch())
+    assert sum(program is standard for program in order[:30]) > 18
+
+
+def test_interactive_calls_find_a_slot_that_others_may_not_take() -> None:
+    queue = CallQueue(slots=4, num_reserved=1)
+    search, chat = queue.program("a"), queue.program("b", Tier.INTERACTIVE)
+    for _ in range(10):
+        queue.submit(search, 100)
+    assert len(queue.dispatch()) == 3
+    queue.submit(chat, 100)
+    (ticket,) = queue.dispatch()
+    assert ticket.program is chat
+
+
+def test_a_long_search_gets_its_part_however_many_short_ones_come() -> None:
+    queue = CallQueue(slots=1)
+    long = queue.program("a")
+    for _ in range(60):
+        queue.submit(long, 100)
+    running, turns = queue.dispatch(), 0
+    queue.submit(queue.program("a"), 100)
+    for _ in range(300):
+        queue.submit(queue.program("a"), 100)
+        finished(queue, running[0], 100)
+        running = queue.dispatch()
+        turns += running[0].program is long
+    assert turns >= 10
+    queue.check()
+
+
+def test_a_withdrawn_call_never_starts() -> None:
+    queue = CallQueue(slots=1)
+    program = queue.program("a")
+    tickets = [queue.submit(program, 10) for _ in range(3)]
+    queue.dispatch()
+    queue.withdraw(tickets[1])
+    finished(queue, tickets[0], 5)
+    assert queue.dispatch() == [tickets[2]]
+    assert queue.num_waiting == 0
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[str, int, float]]:
+    steps = st.tuples(
+        st.sampled_from(["submit", "finish", "withdraw", "deliver"]),
+        st.integers(0, 11),
+        st.floats(0, 2000),
+    )
+    return draw(st.lists(steps, max_size=120))
+
+
+@given(histories(), st.integers(1, 6), st.integers(0, 2))
+def test_no_history_loses_a_call_or_overfills_the_slots(
+    history: list[tuple[str, int, float]], slots: int, reserved: int
+) -> None:
+    queue = CallQueue(slots=slots, num_reserved=min(reserved, slots - 1))
+    tiers = list(Tier)
+    programs = [queue.program("abc"[i % 3], tiers[i // 4]) for i in range(12)]
+    delivered = dict.fromkeys(programs, 0.0)
+    waiting, running, num_started, num_submitted = list[Ticket](), list[Ticket](), 0, 0
+    for what, index, tokens in history:
+        if what == "submit":
+            waiting.append(queue.submit(programs[index], 500))
+            num_submitted += 1
+        elif what == "withdraw" and waiting:
+            queue.withdraw(waiting.pop(index % len(waiting)))
+            num_submitted -= 1
+        elif what == "deliver" and running:
+            ticket = running[index % len(running)]
+            queue.deliver(ticket, tokens)
+            delivered[ticket.program] += tokens
+        elif what == "finish" and running:
+            queue.finish(running.pop(index % len(running)))
+        started = queue.dispatch()
+        assert len(set(started)) == len(started)
+        assert set(started) <= set(waiting)
+        waiting = [each for each in waiting if each not in started]
+        running += started
+        num_started += len(started)
+        queue.check()
+        assert queue.num_running == len(running)
+    while running:
+        queue.finish(running.pop())
+        started = queue.dispatch()
+        running += started
+        num_started += len(started)
+    assert num_started == num_submitted
+    for program in programs:  # nothing runs, so nothing is expected any more
+        assert abs(program.service - delivered[program]) < 1e-6 * (1 + program.service)
+
+
+@given(st.lists(st.integers(1, 8), min_size=2, max_size=8), st.integers(1, 4))
+def test_nobody_falls_far_below_an_equal_share(widths: list[int], slots: int) -> None:
+    """Every program always has calls waiting; whole calls are what cannot be divided."""
+    queue = CallQueue(slots=slots)
+    programs = [queue.program("a") for _ in widths]
+    for program, width in zip(programs, widths, strict=True):
+        for _ in range(width):
+            queue.submit(program, 100)
+    running = queue.dispatch()
+    for _ in range(300):
+        ticket = running.pop(0)
+        finished(queue, ticket, 100)
+        queue.submit(ticket.program, 100)
+        running += queue.dispatch()
+    slack = AGEING * (queue.average + 100 * (slots + len(programs)))
+    for program in programs:
+        fair = sum(each.service for each in programs) / len(programs)
+        assert AGEING * program.service + slack >= fair
