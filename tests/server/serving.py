@@ -12,7 +12,17 @@ from mull.core.journal import MemoryJournal
 from mull.core.protocols import Journal, Policy
 from mull.core.spec import Spec
 from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
-from mull.server import Gateway, Place, Solves, app_of, listening
+from mull.server import (
+    Accounts,
+    CallQueue,
+    Gateway,
+    Load,
+    Place,
+    Scheduler,
+    Solves,
+    app_of,
+    listening,
+)
 
 SUM = "What is 2 + 2?"
 GAME = "Use 4, 9, 10 and 13 once each with + - * / to make 24."
@@ -27,11 +37,9 @@ class Served:
     url: str
     gateway: Gateway
 
-    def client(self, **options: Any) -> AsyncOpenAI:
+    def client(self, key: str = "any") -> AsyncOpenAI:
         """The official client, pointed here."""
-        return AsyncOpenAI(
-            base_url=f"{self.url}/v1", api_key="any", max_retries=0, timeout=20, **options
-        )
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=20)
 
 
 def scripted(
@@ -43,11 +51,20 @@ def scripted(
 
 @asynccontextmanager
 async def serving(
-    policy: Policy, *, journal: Journal | None = None, name: str = "toy"
+    policy: Policy,
+    *,
+    journal: Journal | None = None,
+    accounts: Accounts | None = None,
+    slots: int | None = None,
+    load: Load | None = None,
 ) -> AsyncGenerator[Served, None]:
-    """Serve one policy for as long as the block lasts."""
-    models = {name: OpenModel(policy, Spec("scripted", {"file": "toy"}))}
-    gateway = Gateway(models, Solves(models, journal or MemoryJournal()))
+    """Serve one policy, called `toy`, for as long as the block lasts."""
+    models = {"toy": OpenModel(policy, Spec("scripted", {"file": "toy"}))}
+    queues = {} if slots is None else {"toy": Scheduler(CallQueue(slots))}
+    accounts = accounts or Accounts.open_to_all()
+    gateway = Gateway(
+        models, Solves(models, journal or MemoryJournal(), accounts, queues), load or Load()
+    )
     async with listening(app_of(gateway), Place(port=0)) as url:
         yield Served(url, gateway)
         await gateway.solves.drain(0)

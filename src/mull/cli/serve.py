@@ -1,20 +1,20 @@
 """`mull serve`: the gateway."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from mull.build import DEFAULT_MODEL, open_journal, open_model
+from mull.build import DEFAULT_MODEL, Config, ModelChoice, open_journal, open_model
 from mull.build.extras import needs_extra
-from mull.cli.output import say
+from mull.cli.configuration import config_of
+from mull.cli.output import say, show
 from mull.cli.places import default_served_journal
 from mull.core.errors import BadInputError
-
-if TYPE_CHECKING:
-    from mull.server import Place
 
 EXAMPLES: Final = """\
 Examples:
@@ -27,14 +27,13 @@ curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/jso
 -d '{"model": "mull/auto", "messages": [{"role": "user", "content": "Make 24 from 4 4 10 10"}]}'"""
 
 ModelsOption = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--model",
         "-m",
         help="A model to serve, as `mull solve` names it, or NAME=MODEL to call it NAME. "
         "May be repeated; the first is the default.",
-        default_factory=lambda: [DEFAULT_MODEL],
-        show_default=DEFAULT_MODEL,
+        show_default=f"those of mull.toml, or {DEFAULT_MODEL}",
     ),
 ]
 HostOption = Annotated[
@@ -56,55 +55,129 @@ DrainOption = Annotated[
 ]
 
 
+SlotsOption = Annotated[
+    int,
+    typer.Option(
+        "--slots", help="Calls that a model works on at once; more wait their turn.", min=1
+    ),
+]
+TenantsOption = Annotated[
+    Path | None,
+    typer.Option("--tenants", help="A TOML file of tenants, their keys' hashes and limits."),
+]
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Listen beyond this machine without asking for keys.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the flags say."""
+
+    models: Mapping[str, ModelChoice]
+    host: str
+    port: int
+    journal: Path
+    tenants: Path | None
+    slots: int
+    drain_seconds: float
+
+
 def serve(
+    context: typer.Context,
     *,
-    model: ModelsOption,
+    model: ModelsOption = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
     journal: JournalOption,
+    tenants: TenantsOption = None,
+    slots: SlotsOption = 16,
     drain_seconds: DrainOption = 30.0,
+    is_open: OpenOption = False,
 ) -> None:
     """Serve models and searches behind OpenAI's API, on this machine unless told otherwise."""
     with needs_extra("serve", "`mull serve`"):
         import uvloop
 
-        from mull.server import Place
-    serving = _serve(named_models(model), Place(host, port), journal, drain_seconds)
+        import mull.server as _  # noqa: F401  (what is missing is named before anything is opened)
+    if tenants is None and not is_open and not _is_loopback(host):
+        raise BadInputError(
+            f"`{host}` is open to other machines, and anybody there could use these models",
+            hint="name who may with --tenants FILE, or say --open",
+        )
+    models = named_models(model, config_of(context))
+    settings = Settings(models, host, port, journal, tenants, slots, drain_seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serving)
+        runner.run(_serve(settings))
 
 
-def named_models(given: list[str]) -> dict[str, str]:
-    """The models to open by the names they are served under."""
-    named = dict[str, str]()
-    for each in given:
+def key() -> None:
+    """Make a key for a client of `mull serve`, and its hash for the file of tenants."""
+    with needs_extra("serve", "`mull key`"):
+        from mull.server import new_key
+    secret, hashed = new_key()
+    show(f"key   {secret}")
+    show(f"hash  {hashed}")
+    say("the key is shown once; the file of tenants holds the hash", style="dim")
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def named_models(given: list[str] | None, config: Config) -> dict[str, ModelChoice]:
+    """The models to open by the names they are served under.
+
+    Without any: those of the configuration file, or the one that ships.
+    """
+    named = dict[str, ModelChoice]()
+    for each in given or [*config.models] or [DEFAULT_MODEL]:
         alias, _, model = each.rpartition("=")
-        name = alias or model.rpartition("#")[2].rpartition(":")[2]
+        name = alias or _short(model)
         if name in named:
             raise BadInputError(
                 f"two models would be called `{name}`", hint=f"name one: --model OTHER={model}"
             )
-        named[name] = model
+        named[name] = config.model(model)
     return named
 
 
-async def _serve(
-    models: dict[str, str], place: "Place", journal: Path, drain_seconds: float
-) -> None:
-    from mull.server import Gateway, Solves, app_of, listening, until_told_to_end
+def _short(model: str) -> str:
+    """`gpt` of `openai:http://HOST/v1#gpt`, `toy` of `scripted:DIR/toy.json`."""
+    place = model.rpartition("#")[2]
+    return Path(place).stem if place == model and "/" in place else place.rpartition(":")[2]
 
+
+async def _serve(settings: Settings) -> None:
+    from mull.server import (
+        Accounts,
+        CallQueue,
+        Gateway,
+        Place,
+        Scheduler,
+        Solves,
+        app_of,
+        listening,
+        until_told_to_end,
+    )
+
+    accounts, slots = Accounts.open_to_all(), settings.slots
+    if settings.tenants is not None:
+        accounts = Accounts.read(settings.tenants, settings.journal.with_suffix(".spent"))
     async with AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(open_journal(journal))
+        kept = await stack.enter_async_context(open_journal(settings.journal))
         opened = {
-            name: await stack.enter_async_context(open_model(model, streams=True))
-            for name, model in models.items()
+            name: await stack.enter_async_context(open_model(choice, streams=True))
+            for name, choice in settings.models.items()
         }
-        solves = Solves(opened, kept)
-        async with listening(app_of(Gateway(opened, solves)), place) as address:
+        queues = {name: Scheduler(CallQueue(slots, num_reserved=slots // 10)) for name in opened}
+        solves = Solves(opened, kept, accounts, queues)
+        place = Place(settings.host, settings.port)
+        async with listening(app_of(Gateway(opened, solves)), place) as address, solves.storing():
             resumed = await solves.resume_open()
             say(f"{', '.join(opened)} at {address}/v1")
             if resumed:
                 say(f"{resumed} solves of an earlier server go on")
             await until_told_to_end()
             say("ending: no new requests are taken")
-            await solves.drain(drain_seconds)
+            await solves.drain(settings.drain_seconds)

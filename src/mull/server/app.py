@@ -10,11 +10,14 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mull.server import chat, listing, solve_routes
+from mull.server.accounts import ANYBODY, Account, Caller
 from mull.server.errors import ApiError, ClientLeftError, api_error_of
 from mull.server.gateway import Gateway
 from mull.server.http import Exchange, event
 
 _log: Final = logging.getLogger(__name__)
+
+NOBODY: Final = Caller(ANYBODY, Account("nobody"))
 
 Handler = Callable[[Gateway, Exchange], Awaitable[None]]
 Shape = Callable[[ApiError], object]
@@ -40,11 +43,29 @@ class Endpoint:
     gateway: Gateway
     handler: Handler
     shape: Shape
+    is_open: bool = False
+    """Whether it answers who has no key."""
+
+    def _caller(self, exchange: Exchange) -> Caller:
+        scheme, _, key = exchange.headers.get("authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else exchange.headers.get("x-api-key")
+        caller = self.gateway.solves.accounts.caller_of(key)
+        if caller is None:
+            raise ApiError(
+                401,
+                "the key is none of this server's" if key else "a key is needed",
+                kind="authentication_error",
+                code="invalid_api_key",
+                hint="send it as `Authorization: Bearer KEY`",
+            )
+        return caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, NOBODY)
         try:
+            if not self.is_open:
+                exchange.caller = self._caller(exchange)
             await self.handler(self.gateway, exchange)
         except ClientLeftError:
             return
@@ -84,8 +105,9 @@ _SHUT_DOWN: Final = ApiError(
 def app_of(gateway: Gateway) -> ASGIApp:
     """The whole server as one ASGI application."""
 
-    def route(path: str, handler: Handler, method: str = "POST") -> Route:
-        return Route(path, Endpoint(gateway, handler, openai_error), methods=[method])
+    def route(path: str, handler: Handler, method: str = "POST", *, is_open: bool = False) -> Route:
+        endpoint = Endpoint(gateway, handler, openai_error, is_open=is_open)
+        return Route(path, endpoint, methods=[method])
 
     return Router(
         [
@@ -97,9 +119,9 @@ def app_of(gateway: Gateway) -> ASGIApp:
             route("/v1/solves/{solve_id}/tree", solve_routes.tree, "GET"),
             route("/v1/solves/{solve_id}/cancel", solve_routes.cancel),
             route("/v1/solves/{solve_id}/extend", solve_routes.extend),
-            route("/health", listing.health, "GET"),
+            route("/health", listing.health, "GET", is_open=True),
         ],
-        default=Endpoint(gateway, _no_such_path, openai_error),
+        default=Endpoint(gateway, _no_such_path, openai_error, is_open=True),
     )
 
 

@@ -8,7 +8,7 @@ from mull.server.answers import answers_of, outcome_of, usage_of
 from mull.server.chat_answer import Completion, Pieces
 from mull.server.chat_request import ChatRequest, StreamOptions
 from mull.server.fields import mull_fields
-from mull.server.gateway import Gateway
+from mull.server.gateway import Gateway, check_paid
 from mull.server.http import DONE, PING, PING_SECONDS, Exchange
 from mull.server.names import read_name
 from mull.server.orders import order_of
@@ -34,6 +34,7 @@ async def complete(gateway: Gateway, exchange: Exchange) -> None:
             )
         else:
             solution = await exchange.unless_left(live.solution())
+            check_paid(solution, exchange.caller)
             await exchange.send_json(completion.whole(solution))
 
 
@@ -53,6 +54,7 @@ async def _stream(
             if data or not news:
                 await exchange.send_events(data or PING)
         solution = await live.solution()
+        check_paid(solution, exchange.caller)
         last = [*pieces.rest(answers_of(solution, is_plain=completion.order.is_plain))]
         if options is not None and options.include_usage:
             last.append(completion.aside(usage=usage_of(solution.usage)))

@@ -7,8 +7,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mull.core.problem import Message, Role
+from mull.policies.scheduling import Tier
 from mull.server.errors import ApiError, refuse
-from mull.server.fields import Effort, Tier
+from mull.server.fields import Effort
 from mull.server.orders import Sampled
 
 MAX_CHOICES: Final = 128
@@ -162,7 +163,9 @@ _REFUSED: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
 )
 """Values that ask for nothing."""
 _ELSEWHERE: Final = "leave it out"
-_TIERS: Final[Mapping[str, Tier]] = MappingProxyType({"flex": "batch", "priority": "interactive"})
+_TIERS: Final[Mapping[str, Tier]] = MappingProxyType(
+    {"flex": Tier.BATCH, "priority": Tier.INTERACTIVE}
+)
 
 
 def _between(name: str, value: float | None, low: float, high: float) -> float | None:

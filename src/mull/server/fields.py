@@ -7,13 +7,13 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from mull.core.usage import Budget
+from mull.policies.scheduling import Tier
 from mull.server.errors import refuse
 from mull.server.wire import decoded, from_words
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-Tier = Literal["interactive", "standard", "batch"]
 
 
 class BudgetFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,12 +8,26 @@ from secrets import token_hex
 from mull.build import OpenModel
 from mull.core.digest import content_digest
 from mull.core.errors import UnknownSolveError
+from mull.core.solution import Solution
+from mull.core.state import SolveState
+from mull.server.accounts import Caller
 from mull.server.errors import ApiError, ClientLeftError
 from mull.server.http import Exchange
 from mull.server.orders import Order
 from mull.server.solves import Live, Solves, Watcher
 
 SOLVE_HEADER = "x-mull-solve"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server does when more is asked of it than it can do. Seconds of waiting."""
+
+    shrinks_at: float = 20.0
+    """From here on searches get a token budget, the smaller the longer the queue is."""
+    refuses_at: float = 300.0
+    max_waiting: int = 10_000
+    """Calls."""
 
 
 @dataclass(slots=True)
@@ -23,6 +37,7 @@ class Gateway:
     models: Mapping[str, OpenModel]
     """By the name they are served under; the first is the default."""
     solves: Solves
+    load: Load = Load()
 
     @property
     def names(self) -> list[str]:
@@ -38,7 +53,7 @@ class Gateway:
         With an `Idempotency-Key` a request that is repeated finds the solve of the first. A client
         that leaves takes the solve with it, unless somebody else waits too.
         """
-        live = await self._begin(order, exchange)
+        live = await self._begin(self._admitted(order), exchange)
         exchange.extra_headers[SOLVE_HEADER] = live.solve_id
         has_left = False
         async with live.watched() as watcher:
@@ -50,14 +65,34 @@ class Gateway:
             await self.solves.abandon(live)
             raise ClientLeftError
 
+    def _admitted(self, order: Order) -> Order:
+        """The order, or under load less of it; ApiError 429 where even that would wait too long."""
+        scheduler = self.solves.schedulers.get(order.model)
+        if scheduler is None:
+            return order
+        wait, load = scheduler.wait_seconds, self.load
+        if wait > load.refuses_at or scheduler.queue.num_waiting >= load.max_waiting:
+            raise ApiError(
+                429,
+                f"{scheduler.queue.num_waiting} calls wait for model `{order.model}`",
+                kind="rate_limit_error",
+                code="overloaded",
+                retry_after=max(1.0, wait - load.refuses_at),
+            )
+        if wait > load.shrinks_at and not order.is_plain:
+            return order.shrunk(load.shrinks_at / wait)
+        return order
+
     async def _begin(self, order: Order, exchange: Exchange) -> Live:
         if self.solves.is_draining:
             raise ApiError(503, "the server is shutting down", kind="server_error", retry_after=5)
-        labels = {"tier": order.tier, "order": order.digest}
+        check_account(exchange.caller)
+        caller = exchange.caller
+        labels = {"tenant": caller.tenant, "tier": caller.tier(order.tier), "order": order.digest}
         key = exchange.headers.get("idempotency-key")
         if key is None:
             return self.solves.start(order, token_hex(8), labels)
-        solve_id, running = content_digest("idempotent", key), self.solves.live
+        solve_id, running = content_digest("idempotent", caller.tenant, key), self.solves.live
         live = running.get(solve_id) or await self._stored(solve_id)
         # Another request with the same key may have begun it meanwhile.
         live = live or running.get(solve_id) or self.solves.start(order, solve_id, labels)
@@ -67,8 +102,37 @@ class Gateway:
             )
         return live
 
+    async def state(self, exchange: Exchange) -> SolveState:
+        """The solve of the request's path, if it is the caller's."""
+        return await self.solves.state(exchange.path_params["solve_id"], exchange.caller.tenant)
+
     async def _stored(self, solve_id: str) -> Live | None:
         try:
             return await self.solves.go_on(solve_id, keeps_going=False)
         except UnknownSolveError:
             return None
+
+
+def check_account(caller: Caller) -> None:
+    """ApiError 429 if the caller's account has nothing left in this window."""
+    limit = caller.account.exhausted
+    if limit is not None:
+        raise out_of_quota(caller, f"the {limit.value} limit of `{caller.account.name}` is reached")
+
+
+def out_of_quota(caller: Caller, message: str) -> ApiError:
+    """The error for a request that its tenant cannot pay for in this window."""
+    return ApiError(
+        429,
+        message,
+        kind="insufficient_quota",
+        code="insufficient_quota",
+        retry_after=caller.account.seconds_left,
+    )
+
+
+def check_paid(solution: Solution, caller: Caller) -> None:
+    """ApiError 429 where the caller's account could not pay for a single call."""
+    note = f"limit of `{caller.account.name}`"
+    if not solution.usage.calls and any(note in each for each in solution.notes):
+        raise out_of_quota(caller, "; ".join(solution.notes))

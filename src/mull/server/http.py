@@ -10,6 +10,7 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from mull.server.accounts import Caller
 from mull.server.errors import ApiError, ClientLeftError
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Exchange:
     scope: Scope
     receive: Receive
     send: Send
+    caller: Caller
     max_body: int = 4 << 20
     """Bytes of a request body; a larger one is refused before it is read to its end."""
     headers: Headers = field(init=False)

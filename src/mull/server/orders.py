@@ -1,6 +1,6 @@
 """What a request comes to, whichever API it came by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps
 from secrets import randbits
 from types import MappingProxyType
@@ -19,8 +19,10 @@ from mull.core.digest import content_digest
 from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind, Message, Problem, Role
 from mull.core.usage import Budget
+from mull.policies.scheduling import Tier
+from mull.search.attempts import Attempt
 from mull.server.errors import refuse
-from mull.server.fields import Effort, MullFields, Tier
+from mull.server.fields import Effort, MullFields
 from mull.server.names import AUTO, Named
 
 EFFORTS: Final = MappingProxyType(
@@ -61,6 +63,15 @@ class Order:
     digest: str
     """Equal for equal requests, whatever seed the server drew."""
 
+    def shrunk(self, factor: float) -> "Order":
+        """The same search, with this part of the tokens it might take; at least one answer's."""
+        strategy = self.plan.strategies(self.plan.strategy)
+        n: int = getattr(strategy, "n", 1)
+        attempt: Attempt = getattr(strategy, "attempt", Attempt())
+        most = max(attempt.max_tokens, int(factor * n * attempt.max_tokens))
+        limit = min(self.budget.max_tokens or most, most)
+        return replace(self, budget=replace(self.budget, max_tokens=limit))
+
 
 def order_of(
     named: Named,
@@ -88,7 +99,7 @@ def order_of(
         plan,
         budget,
         randbits(31) if sampled.seed is None else sampled.seed,
-        wishes.tier or "standard",
+        wishes.tier or Tier.STANDARD,
         strategy is None,
         bool(wishes.progress),
         bool(wishes.reasoning),

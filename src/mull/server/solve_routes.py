@@ -31,11 +31,11 @@ class ExtendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def show(gateway: Gateway, exchange: Exchange) -> None:
     """Where a solve stands."""
-    await _show(gateway, exchange, exchange.path_params["solve_id"])
+    await _show(gateway, exchange)
 
 
-async def _show(gateway: Gateway, exchange: Exchange, solve_id: str) -> None:
-    state = await gateway.solves.state(solve_id)
+async def _show(gateway: Gateway, exchange: Exchange) -> None:
+    solve_id, state = exchange.path_params["solve_id"], await gateway.state(exchange)
     is_live = solve_id in gateway.solves.live
     await exchange.send_json(solve_as_json(solve_id, state, is_live=is_live))
 
@@ -75,7 +75,7 @@ def _budget_as_json(budget: Budget) -> dict[str, object]:
 async def tree(gateway: Gateway, exchange: Exchange) -> None:
     """Every node of a solve's tree, in canonical order, parents first."""
     solve_id = exchange.path_params["solve_id"]
-    state = await gateway.solves.state(solve_id)
+    state = await gateway.state(exchange)
     nodes = [_node_as_json(state.tree, node) for node in state.tree.nodes()]
     await exchange.send_json({"id": solve_id, "object": "mull.tree", "nodes": nodes})
 
@@ -106,7 +106,7 @@ async def events(gateway: Gateway, exchange: Exchange) -> None:
     """
     solve_id = exchange.path_params["solve_id"]
     skipped = _last_seen(exchange) + 1
-    await gateway.solves.state(solve_id)
+    await gateway.state(exchange)
     await exchange.body()
     async with exchange.event_stream():
         await exchange.unless_left(_send_trace(gateway, exchange, solve_id, skipped))
@@ -150,18 +150,18 @@ def _last_seen(exchange: Exchange) -> int:
 
 async def cancel(gateway: Gateway, exchange: Exchange) -> None:
     """Stop a solve at once; it ends with the best answer it has, and may be extended later."""
-    solve_id = exchange.path_params["solve_id"]
-    live = gateway.solves.live.get(solve_id)
+    await gateway.state(exchange)
+    live = gateway.solves.live.get(exchange.path_params["solve_id"])
     if live is not None:
         await gateway.solves.cancel(live)
-    await _show(gateway, exchange, solve_id)
+    await _show(gateway, exchange)
 
 
 async def extend(gateway: Gateway, exchange: Exchange) -> None:
     """Let a solve go on, with more on top of its budget; it runs whether anybody watches or not."""
     solve_id = exchange.path_params["solve_id"]
     extra = decoded(ExtendRequest, await exchange.body()).budget.budget(field="budget")
-    state = await gateway.solves.state(solve_id)
+    state = await gateway.state(exchange)
     if solve_id in gateway.solves.live:
         raise ApiError(409, f"solve `{solve_id}` is running", code="solve_running")
     for name, more, limit in (
@@ -175,4 +175,4 @@ async def extend(gateway: Gateway, exchange: Exchange) -> None:
     live = await gateway.solves.go_on(solve_id, extra=extra)
     async with live.watched() as watcher:
         await watcher.take(PING_SECONDS)  # the larger budget is on record
-    await _show(gateway, exchange, solve_id)
+    await _show(gateway, exchange)

@@ -8,20 +8,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mull.build import OpenModel, plan_again
-from mull.core.errors import BadInputError, MullError
+from mull.core.errors import BadInputError, MullError, UnknownSolveError
 from mull.core.events import Event
 from mull.core.expansion import Delta
 from mull.core.protocols import Journal
 from mull.core.solution import Solution
 from mull.core.state import SolveState, replay
 from mull.core.usage import Budget
+from mull.policies.scheduling import Scheduler, Tier
+from mull.server.accounts import ANYBODY, Accounts, Payer
 from mull.server.orders import Order
 from mull.solver import Solver
 
+STORE_SECONDS: Final = 1.0
+"""Between two writings of what tenants have spent."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -107,6 +111,9 @@ class Solves:
 
     models: Mapping[str, OpenModel]
     journal: Journal
+    accounts: Accounts = field(default_factory=Accounts.open_to_all)
+    schedulers: Mapping[str, Scheduler] = field(default_factory=dict[str, Scheduler])
+    """The queues before the models, by the same names; a model without one has no queue."""
     live: dict[str, Live] = field(default_factory=dict[str, Live])
     is_draining: bool = False
 
@@ -114,7 +121,7 @@ class Solves:
         self, order: Order, solve_id: str, labels: Mapping[str, str], *, keeps_going: bool = False
     ) -> Live:
         """Begin a solve."""
-        solver = order.plan.solver(self.models[order.model], self.journal)
+        solver = order.plan.solver(self._view(order.model, labels), self.journal)
         live = Live(solve_id, solver, labels, keeps_going)
         solving = solver.solve(
             order.problem,
@@ -122,6 +129,7 @@ class Solves:
             seed=order.seed,
             solve_id=solve_id,
             labels=labels,
+            parent=self._payer(labels),
             observer=live.observe,
         )
         return self._run(live, solving)
@@ -135,15 +143,29 @@ class Solves:
             return live  # somebody else was faster
         started = replay(events).started
         spec = started.spec
-        model = next((each for each in self.models.values() if each.spec == spec.policy), None)
-        if model is None:
+        name = next((n for n, each in self.models.items() if each.spec == spec.policy), None)
+        if name is None:
             raise BadInputError(
                 f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",
                 hint="serve that model too, or continue it with `mull resume`",
             )
-        solver = plan_again(spec).solver(model, self.journal)
+        solver = plan_again(spec).solver(self._view(name, started.labels), self.journal)
         live = Live(solve_id, solver, started.labels, keeps_going, num_events=len(events))
-        return self._run(live, solver.resume(solve_id, extra=extra, observer=live.observe))
+        payer = self._payer(started.labels)
+        resuming = solver.resume(solve_id, extra=extra, parent=payer, observer=live.observe)
+        return self._run(live, resuming)
+
+    def _view(self, name: str, labels: Mapping[str, str]) -> OpenModel:
+        """The model as one solve is to use it: behind its queue, if it has one."""
+        model, scheduler = self.models[name], self.schedulers.get(name)
+        if scheduler is None:
+            return model
+        tier = Tier(labels.get("tier", Tier.STANDARD))
+        tenant = labels.get("tenant", ANYBODY)
+        return replace(model, policy=scheduler.policy_for(model.policy, tenant=tenant, tier=tier))
+
+    def _payer(self, labels: Mapping[str, str]) -> Payer:
+        return Payer(self.accounts.named(labels.get("tenant", ANYBODY)).account)
 
     def _run(self, live: Live, solving: Coroutine[None, None, Solution]) -> Live:
         self.live[live.solve_id] = live
@@ -180,9 +202,12 @@ class Solves:
         if not live.watchers and not live.keeps_going:
             await self.cancel(live)
 
-    async def state(self, solve_id: str) -> SolveState:
-        """A solve as its journal has it; `UnknownSolveError` if there is none."""
-        return replay(await self.journal.load(solve_id))
+    async def state(self, solve_id: str, tenant: str) -> SolveState:
+        """A solve as its journal has it; `UnknownSolveError` if the tenant has none of that id."""
+        state = replay(await self.journal.load(solve_id))
+        if state.started.labels.get("tenant", ANYBODY) != tenant:
+            raise UnknownSolveError(f"no solve `{solve_id}`")
+        return state
 
     async def resume_open(self) -> int:
         """Go on with every solve that an earlier process left open; how many there were."""
@@ -197,6 +222,23 @@ class Solves:
             else:
                 resumed += 1
         return resumed
+
+    @asynccontextmanager
+    async def storing(self) -> AsyncGenerator[None, None]:
+        """Keep what tenants have spent on disk, for as long as the block lasts."""
+
+        async def store_often() -> None:
+            while True:
+                await asyncio.sleep(STORE_SECONDS)
+                await asyncio.to_thread(self.accounts.store)
+
+        storing = asyncio.create_task(store_often())
+        try:
+            yield
+        finally:
+            storing.cancel()
+            await asyncio.wait({storing})
+            self.accounts.store()
 
     async def drain(self, seconds: float) -> None:
         """Let what runs end within `seconds`; the rest stays open in the journal, to be resumed."""

@@ -1,0 +1,191 @@
+"""Keys, tenants and what they may spend."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+from server.serving import SUM, Served, scripted, serving
+
+from mull.core.errors import BadInputError
+from mull.core.usage import Usage
+from mull.policies.scripted import Reply
+from mull.server import Accounts, Load, new_key
+
+KEYS = {name: new_key() for name in ("red", "blue")}
+
+
+def tenants(folder: Path, extra: str = "", **limits: str) -> Accounts:
+    """A file of two tenants, read."""
+    file = folder / "tenants.toml"
+    tables = [
+        f'[tenants.{name}]\nkeys = ["{hashed}"]\n{limits.get(name, "")}\n'
+        for name, (_, hashed) in KEYS.items()
+    ]
+    file.write_text("\n".join([*tables, extra]))
+    return Accounts.read(file, folder / "spent.json")
+
+
+async def ask(served: Served, who: str, **fields: Any) -> Any:
+    given: dict[str, Any] = {"model": "toy", "messages": [{"role": "user", "content": SUM}]}
+    async with served.client(KEYS[who][0]) as client:
+        create: Any = client.chat.completions.create
+        return await create(**{**given, **fields})
+
+
+async def test_a_request_without_a_known_key_is_a_401(tmp_path: Path) -> None:
+    async with serving(scripted({SUM: ["4"]}), accounts=tenants(tmp_path)) as served:
+        for key in ("wrong", KEYS["red"][1]):
+            async with served.client(key) as client:
+                with pytest.raises(openai.AuthenticationError, match="none of this server's"):
+                    await client.models.list()
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{served.url}/v1/models") as response:
+                assert response.status == 401
+            async with session.get(f"{served.url}/health") as response:
+                assert response.status == 200
+            headers = {"x-api-key": KEYS["red"][0]}
+            async with session.get(f"{served.url}/v1/models", headers=headers) as response:
+                assert response.status == 200
+
+
+async def test_no_tenant_finds_another_tenants_solve(tmp_path: Path) -> None:
+    async with serving(scripted({SUM: ["4"]}), accounts=tenants(tmp_path)) as served:
+        headers = {"idempotency-key": "same"}
+        red = await ask(served, "red", extra_headers=headers)
+        blue = await ask(served, "blue", extra_headers=headers, max_tokens=7)
+        assert red.id != blue.id, "an idempotency key belongs to its tenant"
+        async with aiohttp.ClientSession() as session:
+            for path in ("", "/events", "/tree"):
+                url = f"{served.url}/v1/solves/{red.mull['solve_id']}{path}"
+                for who, status in (("red", 200), ("blue", 404)):
+                    headers = {"authorization": f"Bearer {KEYS[who][0]}"}
+                    async with session.get(url, headers=headers) as response:
+                        assert response.status == status
+            for action in ("cancel", "extend"):
+                url = f"{served.url}/v1/solves/{red.mull['solve_id']}/{action}"
+                body = {"budget": {"tokens": 5}}
+                async with session.post(url, headers=headers, json=body) as response:
+                    assert response.status == 404
+
+
+async def test_a_tenant_that_has_spent_its_limit_is_told_when_to_come_back(tmp_path: Path) -> None:
+    accounts = tenants(tmp_path, red='tokens = 3\nwindow = "hour"')
+    async with serving(scripted({SUM: ["4"]}), accounts=accounts) as served:
+        first = await ask(served, "red", max_tokens=2)
+        assert first.usage.completion_tokens == 2
+        second = await ask(served, "red", max_tokens=2)
+        assert second.usage.completion_tokens == 1
+        with pytest.raises(openai.RateLimitError, match="tokens limit of `tenant red`") as caught:
+            await ask(served, "red", max_tokens=2)
+        assert caught.value.type == "insufficient_quota"
+        assert 0 < int(caught.value.response.headers["retry-after"]) <= 3600
+        await ask(served, "blue")
+
+
+async def post(
+    session: aiohttp.ClientSession, served: Served, who: str, **fields: Any
+) -> tuple[int, Any]:
+    """One request without the weight of a client; its status and its body."""
+    body = {"model": "toy", "messages": [{"role": "user", "content": SUM}], **fields}
+    headers = {"authorization": f"Bearer {KEYS[who][0]}"}
+    url = f"{served.url}/v1/chat/completions"
+    async with session.post(url, json=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def test_what_others_have_only_claimed_refuses_nobody(tmp_path: Path) -> None:
+    """Worst cases of a hundred requests pass the cap by far; what they spend does not."""
+    accounts = tenants(tmp_path, red="tokens = 1000")
+    policy = scripted({SUM: ["4"]}, seconds=0.01)
+    async with serving(policy, accounts=accounts) as served, aiohttp.ClientSession() as session:
+        asking = (post(session, served, "red", max_tokens=300) for _ in range(100))
+        answers = await asyncio.gather(*asking)
+    assert [status for status, _ in answers] == [200] * 100
+    assert {body["choices"][0]["message"]["content"] for _, body in answers} == {"4"}
+    assert accounts.named("red").account.current().spent.generated_tokens == 200
+
+
+@pytest.mark.parametrize(
+    "num_requests", [80, pytest.param(1000, marks=pytest.mark.full)], ids=["80", "1000"]
+)
+async def test_no_budget_is_ever_passed_and_none_refuses_too_early(
+    tmp_path: Path, num_requests: int
+) -> None:
+    """Random searches with random budgets, faults and cancels, of two tenants with caps."""
+    chance = random.Random(0)
+    replies = ["4", "four\nfive", Reply("a\nb\nc", fails_after=1), "<think>x\n</think>9 9 9"]
+    caps = {"red": 2 * num_requests, "blue": 10**9}
+    accounts = tenants(tmp_path, red=f"tokens = {caps['red']}")
+    statuses = {"red": list[int](), "blue": list[int]()}
+    num_left, early = 0, list[int]()
+
+    async def one(served: Served, session: aiohttp.ClientSession) -> None:
+        nonlocal num_left
+        who, limit = chance.choice(["red", "blue"]), chance.choice([None, 3, 10, 40])
+        budget = {} if limit is None else {"budget": {"tokens": limit}}
+        mull = {"n": chance.randrange(1, 9), "strategy": "best_of_n", **budget}
+        patience = chance.choice([0.05, 60, 60, 60])
+        await asyncio.sleep(chance.random())
+        try:
+            asking = post(session, served, who, max_tokens=9, mull=mull)
+            status, body = await asyncio.wait_for(asking, patience)
+        except TimeoutError:
+            num_left += 1
+            return
+        statuses[who].append(status)
+        if status == 200:
+            assert limit is None or body["usage"]["completion_tokens"] <= limit
+        if status == 429:
+            early.append(caps[who] - accounts.named(who).account.current().spent.generated_tokens)
+
+    policy = scripted({SUM: replies}, seconds=0.002)
+    async with (
+        serving(policy, accounts=accounts, slots=8, load=Load(1e9, 1e9, 10**9)) as served,
+        aiohttp.ClientSession() as session,
+    ):
+        await asyncio.gather(*(one(served, session) for _ in range(num_requests)))
+        async with asyncio.timeout(10):
+            while served.gateway.solves.live:
+                await asyncio.sleep(0.01)
+    for name, cap in caps.items():
+        ledger = accounts.named(name).account.current()
+        ledger.check()
+        assert ledger.num_open == 0
+        assert ledger.spent.generated_tokens <= cap
+    assert num_left > 0
+    assert set(statuses["blue"]) == {200}, "half of the answers of a search fail, and no search"
+    assert set(statuses["red"]) == {200, 429}, "the smaller cap was reached"
+    assert set(early) == {0}, "refused while something was left"
+
+
+def test_what_was_spent_survives_the_process_and_ends_with_its_window(tmp_path: Path) -> None:
+    accounts = tenants(tmp_path, red='tokens = 50\nwindow = "hour"')
+    account = accounts.named("red").account
+    account.current().spent = Usage(visible_tokens=40)
+    accounts.store()
+    again = tenants(tmp_path, red='tokens = 50\nwindow = "hour"').named("red").account
+    assert again.current().spent == Usage(visible_tokens=40)
+    file = tmp_path / "tenants.toml"
+    later = Accounts.read(file, tmp_path / "spent.json", now=lambda: account.now() + 3600)
+    assert later.named("red").account.current().spent == Usage()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("[tenants.x]\nkeys = ['secret']", "a key is given by its hash"),
+        (f"[tenants.x]\nkeys = ['{KEYS['red'][1]}']", "another tenant's too"),
+        ("[tenants.x]\nkeys = []\ntokens = 0", "must be above zero"),
+        ("[tenants.x]\nkeys = []\ntoken = 5", "unknown field `token`"),
+        ("[tenants", "tenants.toml"),
+    ],
+)
+def test_a_file_of_tenants_that_cannot_work_says_why(
+    tmp_path: Path, extra: str, message: str
+) -> None:
+    with pytest.raises(BadInputError, match=message):
+        tenants(tmp_path, extra)
