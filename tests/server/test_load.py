@@ -43,7 +43,10 @@ async def test_a_quick_request_is_not_kept_by_a_search_of_64() -> None:
 async def busy(served: Served) -> AsyncGenerator[None, None]:
     """A search of 90 calls on its way, for as long as the block lasts."""
     first = asyncio.create_task(ask(served, model="bon-90-toy", max_tokens=30))
-    await asyncio.sleep(1.3)
+    scheduler = served.gateway.solves.schedulers["toy"]
+    async with asyncio.timeout(10):
+        while scheduler.tokens_per_second is None:
+            await asyncio.sleep(0.05)
     yield
     first.cancel()
     await asyncio.wait({first})

@@ -25,6 +25,7 @@ from mull.build.models import (
     open_model,
     problem_for,
 )
+from mull.build.passage import Passage, passage_of
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
 from mull.build.recordings import read_recording, records_of, write_recording
@@ -53,6 +54,7 @@ __all__ = [
     "ModelCard",
     "ModelChoice",
     "OpenModel",
+    "Passage",
     "SearchChoice",
     "SearchPlan",
     "SearchSettings",
@@ -69,6 +71,7 @@ __all__ = [
     "needs_extra",
     "open_journal",
     "open_model",
+    "passage_of",
     "plan_again",
     "plan_search",
     "problem_for",

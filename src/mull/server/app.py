@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +44,8 @@ class Endpoint:
     gateway: Gateway
     handler: Handler
     shape: Shape
+    name: str = "other"
+    """Of the path, in the metrics."""
     is_open: bool = False
     """Whether it answers who has no key."""
 
@@ -63,6 +66,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = Exchange(scope, receive, send, NOBODY)
+        started = time.perf_counter()
         try:
             if not self.is_open:
                 exchange.caller = self._caller(exchange)
@@ -79,6 +83,9 @@ class Endpoint:
             if failure.status == 500:
                 _log.exception("%s %s failed", scope["method"], scope["path"])
             await self._fail(exchange, failure)
+        finally:
+            seconds = time.perf_counter() - started
+            self.gateway.metrics.observe_request(self.name, exchange.status, seconds)
 
     async def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """An answer that has begun gets an error event and no mark of a good end."""
@@ -106,7 +113,7 @@ def app_of(gateway: Gateway) -> ASGIApp:
     """The whole server as one ASGI application."""
 
     def route(path: str, handler: Handler, method: str = "POST", *, is_open: bool = False) -> Route:
-        endpoint = Endpoint(gateway, handler, openai_error, is_open=is_open)
+        endpoint = Endpoint(gateway, handler, openai_error, path, is_open=is_open)
         return Route(path, endpoint, methods=[method])
 
     return Router(
@@ -120,6 +127,7 @@ def app_of(gateway: Gateway) -> ASGIApp:
             route("/v1/solves/{solve_id}/cancel", solve_routes.cancel),
             route("/v1/solves/{solve_id}/extend", solve_routes.extend),
             route("/health", listing.health, "GET", is_open=True),
+            route("/metrics", listing.metrics, "GET", is_open=True),
         ],
         default=Endpoint(gateway, _no_such_path, openai_error, is_open=True),
     )

@@ -1,62 +1,57 @@
-"""`/v1/chat/completions`: the answer, whole or as it comes."""
+"""`/v1/chat/completions`: plain answers, and searches for one."""
 
 import time
 
 import msgspec
 
-from mull.server.answers import answers_of, outcome_of, usage_of
-from mull.server.chat_answer import Completion, Pieces
-from mull.server.chat_request import ChatRequest, StreamOptions
-from mull.server.fields import mull_fields
+from mull.server.chat_answer import Completion
+from mull.server.chat_request import ChatRequest
+from mull.server.fields import MullFields, mull_fields
 from mull.server.gateway import Gateway, check_paid
-from mull.server.http import DONE, PING, PING_SECONDS, Exchange
-from mull.server.names import read_name
+from mull.server.http import Exchange
+from mull.server.names import Named, read_name
 from mull.server.orders import order_of
-from mull.server.solves import Live, Watcher
+from mull.server.passage import Head, pass_through
+from mull.server.streaming import stream
 from mull.server.wire import decoded
 
 
 async def complete(gateway: Gateway, exchange: Exchange) -> None:
     """Answer one request."""
-    request = decoded(ChatRequest, await exchange.body())
-    wishes = mull_fields(request.mull, exchange.headers)
+    data = await exchange.body()
+    head = decoded(Head, data)
+    wishes = mull_fields(head.mull, exchange.headers)
+    named = read_name(head.model, gateway.names)
+    passage = gateway.passages.get(named.model)
+    if passage is not None and _is_plain(named, wishes, exchange):
+        await pass_through(gateway, exchange, passage, data, wishes)
+    else:
+        await _solve(gateway, exchange, data, wishes, named)
+
+
+def _is_plain(named: Named, wishes: MullFields, exchange: Exchange) -> bool:
+    """Whether nothing is asked for that the server behind the model could not do itself."""
+    searches = (named.strategy, wishes.strategy, wishes.n, wishes.verifier, wishes.effort)
+    is_kept = "idempotency-key" in exchange.headers
+    return not is_kept and all(each is None for each in searches)
+
+
+async def _solve(
+    gateway: Gateway, exchange: Exchange, data: bytes, wishes: MullFields, named: Named
+) -> None:
+    request = decoded(ChatRequest, data)
     if wishes.tier is None and request.tier is not None:
         wishes = msgspec.structs.replace(wishes, tier=request.tier)
-    named = read_name(request.model, gateway.names)
     order = order_of(
         named, gateway.models[named.model], request.conversation(), request.sampled(), wishes
     )
     async with gateway.solving(order, exchange) as (live, watcher):
-        completion = Completion(request.model, order, live.solve_id, int(time.time()))
+        options = request.stream_options
+        shows_usage = options is not None and options.include_usage
+        completion = Completion(request.model, order, live.solve_id, int(time.time()), shows_usage)
         if request.stream:
-            await exchange.unless_left(
-                _stream(exchange, completion, live, watcher, request.stream_options)
-            )
+            await exchange.unless_left(stream(exchange, completion, live, watcher))
         else:
             solution = await exchange.unless_left(live.solution())
             check_paid(solution, exchange.caller)
             await exchange.send_json(completion.whole(solution))
-
-
-async def _stream(
-    exchange: Exchange,
-    completion: Completion,
-    live: Live,
-    watcher: Watcher,
-    options: StreamOptions | None,
-) -> None:
-    """The answer as it comes; what breaks leaves an error in the stream and no `[DONE]`."""
-    pieces = Pieces(completion)
-    async with exchange.event_stream():
-        while not watcher.has_all:
-            news = await watcher.take(PING_SECONDS)
-            data = b"".join(pieces.of(each) for each in news) if watcher.sees_all else b""
-            if data or not news:
-                await exchange.send_events(data or PING)
-        solution = await live.solution()
-        check_paid(solution, exchange.caller)
-        last = [*pieces.rest(answers_of(solution, is_plain=completion.order.is_plain))]
-        if options is not None and options.include_usage:
-            last.append(completion.aside(usage=usage_of(solution.usage)))
-        last.append(completion.aside(mull=outcome_of(solution)))
-        await exchange.send_events(b"".join((*last, DONE)))

@@ -2,17 +2,19 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 
-from mull.build import OpenModel
+from mull.build import OpenModel, Passage, passage_of
 from mull.core.digest import content_digest
 from mull.core.errors import UnknownSolveError
 from mull.core.solution import Solution
 from mull.core.state import SolveState
+from mull.policies.scheduling import Scheduler, Tier
 from mull.server.accounts import Caller
 from mull.server.errors import ApiError, ClientLeftError
 from mull.server.http import Exchange
+from mull.server.metrics import Metrics
 from mull.server.orders import Order
 from mull.server.solves import Live, Solves, Watcher
 
@@ -38,6 +40,17 @@ class Gateway:
     """By the name they are served under; the first is the default."""
     solves: Solves
     load: Load = Load()
+    passages: Mapping[str, Passage] = field(init=False)
+    """The models whose own server takes plain requests as they are."""
+
+    def __post_init__(self) -> None:
+        found = {name: passage_of(model.policy) for name, model in self.models.items()}
+        self.passages = {name: each for name, each in found.items() if each is not None}
+
+    @property
+    def metrics(self) -> Metrics:
+        """The server's counters."""
+        return self.solves.metrics
 
     @property
     def names(self) -> list[str]:
@@ -65,28 +78,53 @@ class Gateway:
             await self.solves.abandon(live)
             raise ClientLeftError
 
+    def check_open(self, caller: Caller) -> None:
+        """ApiError where no request, or none of this caller, is taken now."""
+        if self.solves.is_draining:
+            raise ApiError(503, "the server is shutting down", kind="server_error", retry_after=5)
+        limit = caller.account.exhausted
+        if limit is not None:
+            message = f"the {limit.value} limit of `{caller.account.name}` is reached"
+            raise out_of_quota(caller, message)
+
+    @asynccontextmanager
+    async def turn(
+        self, caller: Caller, model: str, tier: Tier | None, max_tokens: int
+    ) -> AsyncGenerator[None, None]:
+        """A place among the calls of a model, for a request that is no solve."""
+        scheduler = self.solves.schedulers.get(model)
+        if scheduler is None:
+            yield
+            return
+        self._check_queue(model, scheduler)
+        program = scheduler.queue.program(caller.tenant, caller.tier(tier or Tier.STANDARD))
+        async with scheduler.turn(program, max_tokens):
+            yield
+
+    def _check_queue(self, model: str, scheduler: Scheduler) -> None:
+        wait, load = scheduler.wait_seconds, self.load
+        if wait > load.refuses_at or scheduler.queue.num_waiting >= load.max_waiting:
+            raise ApiError(
+                429,
+                f"{scheduler.queue.num_waiting} calls wait for model `{model}`",
+                kind="rate_limit_error",
+                code="overloaded",
+                retry_after=max(1.0, wait - load.refuses_at),
+            )
+
     def _admitted(self, order: Order) -> Order:
         """The order, or under load less of it; ApiError 429 where even that would wait too long."""
         scheduler = self.solves.schedulers.get(order.model)
         if scheduler is None:
             return order
+        self._check_queue(order.model, scheduler)
         wait, load = scheduler.wait_seconds, self.load
-        if wait > load.refuses_at or scheduler.queue.num_waiting >= load.max_waiting:
-            raise ApiError(
-                429,
-                f"{scheduler.queue.num_waiting} calls wait for model `{order.model}`",
-                kind="rate_limit_error",
-                code="overloaded",
-                retry_after=max(1.0, wait - load.refuses_at),
-            )
         if wait > load.shrinks_at and not order.is_plain:
             return order.shrunk(load.shrinks_at / wait)
         return order
 
     async def _begin(self, order: Order, exchange: Exchange) -> Live:
-        if self.solves.is_draining:
-            raise ApiError(503, "the server is shutting down", kind="server_error", retry_after=5)
-        check_account(exchange.caller)
+        self.check_open(exchange.caller)
         caller = exchange.caller
         labels = {"tenant": caller.tenant, "tier": caller.tier(order.tier), "order": order.digest}
         key = exchange.headers.get("idempotency-key")
@@ -111,13 +149,6 @@ class Gateway:
             return await self.solves.go_on(solve_id, keeps_going=False)
         except UnknownSolveError:
             return None
-
-
-def check_account(caller: Caller) -> None:
-    """ApiError 429 if the caller's account has nothing left in this window."""
-    limit = caller.account.exhausted
-    if limit is not None:
-        raise out_of_quota(caller, f"the {limit.value} limit of `{caller.account.name}` is reached")
 
 
 def out_of_quota(caller: Caller, message: str) -> ApiError:

@@ -40,6 +40,8 @@ class Exchange:
     headers: Headers = field(init=False)
     extra_headers: dict[str, str] = field(default_factory=dict[str, str])
     """What the answer carries beside its own."""
+    status: int = 0
+    """Of the answer; 0 where there is none."""
     has_begun: bool = False
     """Whether the answer's status is on its way."""
     streams: bool = False
@@ -113,7 +115,7 @@ class Exchange:
             (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
             for name, value in self.extra_headers.items()
         ]
-        self.has_begun = True
+        self.has_begun, self.status = True, status
         await self.send(
             {"type": "http.response.start", "status": status, "headers": [*headers, *extra]}
         )

@@ -1,4 +1,4 @@
-"""`/v1/models` and `/health`."""
+"""`/v1/models`, `/health` and `/metrics`."""
 
 from mull.server.gateway import Gateway
 from mull.server.http import Exchange
@@ -28,3 +28,12 @@ async def health(gateway: Gateway, exchange: Exchange) -> None:
     status = "draining" if is_draining else "ok"
     body = {"status": status, "solves": len(gateway.solves.live), "models": gateway.names}
     await exchange.send_json(body, status=503 if is_draining else 200)
+
+
+async def metrics(gateway: Gateway, exchange: Exchange) -> None:
+    """Everything Prometheus wants to know."""
+    for name, scheduler in gateway.solves.schedulers.items():
+        gateway.metrics.calls.labels(name, "running").set(scheduler.queue.num_running)
+        gateway.metrics.calls.labels(name, "waiting").set(scheduler.queue.num_waiting)
+    kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+    await exchange.send_bytes(gateway.metrics.text(), (kind,))

@@ -21,6 +21,7 @@ from mull.core.state import SolveState, replay
 from mull.core.usage import Budget
 from mull.policies.scheduling import Scheduler, Tier
 from mull.server.accounts import ANYBODY, Accounts, Payer
+from mull.server.metrics import Metrics
 from mull.server.orders import Order
 from mull.solver import Solver
 
@@ -74,11 +75,17 @@ class Live:
     labels: Mapping[str, str]
     keeps_going: bool
     """Whether it runs on when nobody watches."""
-    num_events: int = 0
+    budget: Budget
+    num_before: int = 0
+    """Events of its trace that an earlier run has recorded."""
+    num_events: int = field(init=False)
     """Of its trace, so far."""
     is_unwanted: bool = False
     watchers: set[Watcher] = field(default_factory=set[Watcher])
     task: "asyncio.Task[Solution] | None" = None
+
+    def __post_init__(self) -> None:
+        self.num_events = self.num_before
 
     def observe(self, event: Event | Delta) -> None:
         """The solver's observer."""
@@ -114,15 +121,20 @@ class Solves:
     accounts: Accounts = field(default_factory=Accounts.open_to_all)
     schedulers: Mapping[str, Scheduler] = field(default_factory=dict[str, Scheduler])
     """The queues before the models, by the same names; a model without one has no queue."""
+    metrics: Metrics = field(default_factory=Metrics)
     live: dict[str, Live] = field(default_factory=dict[str, Live])
     is_draining: bool = False
+
+    def __post_init__(self) -> None:
+        for scheduler in self.schedulers.values():
+            scheduler.on_end = self.metrics.observe_call
 
     def start(
         self, order: Order, solve_id: str, labels: Mapping[str, str], *, keeps_going: bool = False
     ) -> Live:
         """Begin a solve."""
         solver = order.plan.solver(self._view(order.model, labels), self.journal)
-        live = Live(solve_id, solver, labels, keeps_going)
+        live = Live(solve_id, solver, labels, keeps_going, order.budget)
         solving = solver.solve(
             order.problem,
             budget=order.budget,
@@ -141,7 +153,8 @@ class Solves:
         events = await self.journal.load(solve_id)
         if (live := self.live.get(solve_id)) is not None:
             return live  # somebody else was faster
-        started = replay(events).started
+        state = replay(events)
+        started = state.started
         spec = started.spec
         name = next((n for n, each in self.models.items() if each.spec == spec.policy), None)
         if name is None:
@@ -150,7 +163,8 @@ class Solves:
                 hint="serve that model too, or continue it with `mull resume`",
             )
         solver = plan_again(spec).solver(self._view(name, started.labels), self.journal)
-        live = Live(solve_id, solver, started.labels, keeps_going, num_events=len(events))
+        budget = state.budget if extra is None else state.budget.extended(extra)
+        live = Live(solve_id, solver, started.labels, keeps_going, budget, len(events))
         payer = self._payer(started.labels)
         resuming = solver.resume(solve_id, extra=extra, parent=payer, observer=live.observe)
         return self._run(live, resuming)
@@ -175,6 +189,17 @@ class Solves:
 
     async def _drive(self, live: Live, solving: Coroutine[None, None, Solution]) -> Solution:
         try:
+            solution = await self._wanted(live, solving)
+            self._observe(live, solution)
+        finally:
+            del self.live[live.solve_id]
+            for watcher in live.watchers:
+                watcher.end()
+        return solution
+
+    async def _wanted(self, live: Live, solving: Coroutine[None, None, Solution]) -> Solution:
+        """The solve's solution; of one that is cancelled as unwanted the best so far."""
+        try:
             return await solving
         except asyncio.CancelledError:
             if not live.is_unwanted:
@@ -183,10 +208,11 @@ class Solves:
             if current is not None:
                 current.uncancel()
             return await live.solver.give_up(live.solve_id, observer=live.observe)
-        finally:
-            del self.live[live.solve_id]
-            for watcher in live.watchers:
-                watcher.end()
+
+    def _observe(self, live: Live, solution: Solution) -> None:
+        """Count what the solve came to; one that had ended before it came here counts once."""
+        if live.num_events > live.num_before:
+            self.metrics.observe_solve(solution, live.budget, live.solver.spec.strategy.name)
 
     async def cancel(self, live: Live) -> None:
         """Stop growing at once; the solve ends with the best answer it has."""

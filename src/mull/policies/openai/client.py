@@ -216,6 +216,14 @@ def _retry_delay(answer: Fields) -> float | None:
     return next((seconds_to_wait(each.removesuffix("s")) for each in delays if each), None)
 
 
+def told_in(data: bytes) -> str:
+    """What a body that is an error says; empty where it is no JSON object."""
+    try:
+        return _told(fields_of(parse(data)))
+    except ValueError:
+        return ""
+
+
 def _told(answer: Fields) -> str:
     """What a server says went wrong, in the shapes that exist."""
     error = answer.get("error")

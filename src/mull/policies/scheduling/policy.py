@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from mull.core.clock import Clock, SystemClock
@@ -24,6 +24,12 @@ class Scheduler:
     clock: Clock = SystemClock()
     tokens_per_second: float | None = None
     """What the model has delivered lately while it was busy; None before it was."""
+    on_end: "Callable[[Ticket, float, float], None] | None" = None
+    """Told of a call that has ended, with the seconds it waited and ran."""
+    _marks: dict[Ticket, float] = field(default_factory=dict[Ticket, float])
+    """When a waiting call came, and when a running one started."""
+    _waits: dict[Ticket, float] = field(default_factory=dict[Ticket, float])
+    """Seconds that a running call has waited."""
     _starts: dict[Ticket, Callable[[Ticket], None]] = field(
         default_factory=dict[Ticket, Callable[[Ticket], None]]
     )
@@ -37,7 +43,7 @@ class Scheduler:
     def submit(self, program: Program, max_tokens: int, start: Callable[[Ticket], None]) -> Ticket:
         """Queue a call; `start` is called once it may run (after `pump`)."""
         ticket = self.queue.submit(program, max_tokens)
-        self._starts[ticket] = start
+        self._starts[ticket], self._marks[ticket] = start, self.clock.now()
         return ticket
 
     def pump(self) -> None:
@@ -45,6 +51,8 @@ class Scheduler:
         if not self.queue.num_running:
             self._mark, self._since_mark = self.clock.now(), 0.0
         for ticket in self.queue.dispatch():
+            now = self.clock.now()
+            self._waits[ticket], self._marks[ticket] = now - self._marks[ticket], now
             self._starts.pop(ticket)(ticket)
 
     def deliver(self, ticket: Ticket, tokens: int) -> None:
@@ -60,12 +68,28 @@ class Scheduler:
 
     def leave(self, ticket: Ticket) -> None:
         """A call has ended, or is not wanted any more."""
+        mark = self._marks.pop(ticket)
         if ticket.is_running:
+            waited, ran = self._waits.pop(ticket), self.clock.now() - mark
             self.queue.finish(ticket)
+            if self.on_end is not None:
+                self.on_end(ticket, waited, ran)
         else:
             del self._starts[ticket]
             self.queue.withdraw(ticket)
         self.pump()
+
+    @asynccontextmanager
+    async def turn(self, program: Program, max_tokens: int) -> AsyncGenerator[Ticket, None]:
+        """Wait until it is a call's turn, and hold its place for as long as the block lasts."""
+        begun = asyncio.Event()
+        ticket = self.submit(program, max_tokens, lambda _: begun.set())
+        self.pump()
+        try:
+            await begun.wait()
+            yield ticket
+        finally:
+            self.leave(ticket)
 
     @property
     def wait_seconds(self) -> float:

@@ -1,0 +1,65 @@
+"""The way straight through to a served model's own API."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from mull.core.protocols import Policy
+from mull.core.usage import Usage
+from mull.policies.priced import PricedPolicy, Prices
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+    from mull.policies.openai.client import Client
+
+
+_SHOWN: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """An OpenAI-compatible server, its connection pool, and the model as that server calls it."""
+
+    model: str
+    length_field: str
+    """How its newest requests spell the limit of an answer's tokens."""
+    client: "Client" = field(repr=False)
+    prices: Prices | None = None
+
+    @asynccontextmanager
+    async def post(self, path: str, body: bytes) -> "AsyncGenerator[ClientResponse, None]":
+        """Its answer to a request, of whatever status. No redirect is followed with the key."""
+        client = self.client
+        headers: Mapping[str, str] = {**client.headers, "content-type": "application/json"}
+        async with client.session.post(
+            client.address.at(path), data=body, headers=headers, allow_redirects=False
+        ) as response:
+            yield response
+
+    def message_in(self, data: bytes) -> str:
+        """What an answer that is an error says, in a line and without the key."""
+        from mull.policies.openai.client import told_in
+
+        text = " ".join(told_in(data).split())[:_SHOWN]
+        return self.client.key.redact(text) if self.client.key else text
+
+    def priced(self, usage: Usage) -> Usage:
+        """The usage with what it costs."""
+        return usage if self.prices is None else replace(usage, money_usd=self.prices.of(usage))
+
+
+def passage_of(policy: Policy) -> Passage | None:
+    """The passage to the server behind a policy; None where there is none."""
+    prices = None
+    if isinstance(policy, PricedPolicy):
+        prices, policy = policy.prices, policy.policy
+    if type(policy).__name__ != "OpenAIPolicy":
+        return None  # without importing what most servers of local models never need
+    from mull.policies.openai import OpenAIPolicy
+
+    if not isinstance(policy, OpenAIPolicy):
+        return None
+    served = policy.served
+    return Passage(served.model, served.dialect.length_field, policy.grower.client, prices)

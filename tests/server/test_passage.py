@@ -1,0 +1,232 @@
+"""Plain requests to a model behind an OpenAI-compatible server, and searches over it."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+from aiohttp import web
+from servers.fake import (
+    MODEL,
+    FakeServer,
+    Handler,
+    chunk,
+    fake_server,
+    hangs,
+    refuses,
+    resets,
+    shows,
+    streams,
+    usage,
+)
+
+from mull.build import open_model
+from mull.core.journal import MemoryJournal
+from mull.server import Accounts, Gateway, Place, Solves, app_of, listening, new_key
+
+SUM = [{"role": "user", "content": "What is 2 + 2?"}]
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
+
+
+def whole(message: dict[str, Any], **fields: Any) -> Handler:
+    """A completion that is not streamed, byte for byte."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    counts = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    body = {
+        "id": "x", "object": "chat.completion", "created": 1, "model": MODEL,
+        "choices": [choice], "usage": counts, **fields,
+    }  # fmt: skip
+
+    async def handler(request: web.Request, given: Any) -> web.StreamResponse:
+        return web.json_response(body)
+
+    return handler
+
+
+@asynccontextmanager
+async def before(
+    upstream: FakeServer, accounts: Accounts | None = None, key: str = "any"
+) -> AsyncGenerator[tuple[openai.AsyncOpenAI, Gateway], None]:
+    """A gateway before an upstream server, and OpenAI's client."""
+    async with open_model(f"openai:{upstream.url}#{MODEL}") as model:
+        models = {"far": model}
+        solves = Solves(models, MemoryJournal(), accounts or Accounts.open_to_all())
+        gateway = Gateway(models, solves)
+        async with (
+            listening(app_of(gateway), Place(port=0)) as url,
+            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,
+        ):
+            yield client, gateway
+
+
+async def ask(client: openai.AsyncOpenAI, **fields: Any) -> Any:
+    create: Any = client.chat.completions.create
+    return await create(**{"model": "far", "messages": SUM, **fields})
+
+
+async def test_tools_formats_and_histories_reach_the_server_behind() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    history = [
+        *SUM,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "4"},
+    ]
+    async with (
+        fake_server(whole({"content": None, "tool_calls": [call]})) as upstream,
+        before(upstream) as (client, _),
+    ):
+        answer = await ask(
+            client,
+            messages=history,
+            tools=TOOLS,
+            response_format={"type": "json_object"},
+            logprobs=True,
+            stop=["\n"],
+            extra_body={"mull": {"tier": "interactive"}, "top_k": 5},
+        )
+    assert answer.choices[0].message.tool_calls[0].function.name == "add"
+    body = upstream.bodies[-1]
+    assert body["model"] == MODEL
+    assert body["messages"] == history
+    assert body["tools"] == TOOLS
+    assert (body["logprobs"], body["stop"], body["top_k"]) == (True, ["\n"], 5)
+    assert "mull" not in body
+
+
+async def test_a_stream_is_relayed_and_its_usage_told_to_who_asks() -> None:
+    events = [chunk("It "), chunk("is 4."), chunk(finish="stop"), usage(3)]
+    async with fake_server(streams(events)) as upstream, before(upstream) as (client, gateway):
+        plain = [c async for c in await ask(client, stream=True)]
+        asked = [
+            c async for c in await ask(client, stream=True, stream_options={"include_usage": True})
+        ]
+        assert "mull_tokens_total" in gateway.metrics.text().decode()
+    assert "".join(c.choices[0].delta.content or "" for c in plain) == "It is 4."
+    assert [c.usage.completion_tokens for c in asked if c.usage] == [3]
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("handler", "status"),
+    [
+        (refuses(400, "no such thing"), 400),
+        (refuses(429, "slow down", Retry_After="7"), 429),
+        (refuses(401, "bad key"), 502),
+        (refuses(500), 503),
+        (shows("<html>", status=502), 503),
+        (resets(), 503),
+        (shows('{"choices": [', "application/json"), 502),
+        (shows('{"choices": []}', "application/json"), 502),
+    ],
+    ids=["400", "429", "401", "500", "html", "reset", "truncated", "empty"],
+)
+async def test_no_failure_of_the_server_behind_is_a_200(
+    handler: Handler, status: int, is_stream: bool
+) -> None:
+    async with fake_server(handler) as upstream, before(upstream) as (client, _):
+        with pytest.raises(openai.APIStatusError) as caught:
+            await ask(client, stream=is_stream)
+    assert caught.value.status_code == status
+    if status == 429:
+        assert caught.value.response.headers["retry-after"] == "7"
+        assert "slow down" in str(caught.value)
+
+
+async def test_a_stream_that_is_cut_anywhere_has_no_good_end() -> None:
+    full = b"".join(
+        b"data: " + json.dumps(each).encode() + b"\n\n"
+        for each in (chunk("It is"), chunk(" 4."), chunk(finish="stop"))
+    )
+    cuts = [*range(0, len(full), 29), len(full)]
+    body = {"model": "far", "messages": SUM, "stream": True}
+    async with (
+        fake_server(*(_cut(full[:end]) for end in cuts)) as upstream,
+        before(upstream) as (client, _),
+        aiohttp.ClientSession() as session,
+    ):
+        for _ in cuts:
+            async with session.post(f"{client.base_url}chat/completions", json=body) as response:
+                raw = await response.text()
+            assert "[DONE]" not in raw
+            assert "upstream_error" in raw
+
+
+def _cut(data: bytes) -> Handler:
+    async def handler(request: web.Request, body: Any) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(data)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return handler
+
+
+async def test_a_client_that_leaves_frees_the_server_behind_at_once() -> None:
+    async with fake_server(hangs([chunk("It")])) as upstream, before(upstream) as (client, _):
+        stream = await ask(client, stream=True)
+        await anext(stream)
+        assert upstream.num_open == 1
+        await stream.close()
+        async with asyncio.timeout(1):
+            while upstream.num_open:
+                await asyncio.sleep(0.005)
+
+
+async def test_a_budget_of_seconds_ends_a_plain_request_too() -> None:
+    async with fake_server(hangs()) as upstream, before(upstream) as (client, _):
+        with pytest.raises(openai.APIStatusError, match=r"0\.2 seconds") as caught:
+            await ask(client, extra_body={"mull": {"budget": {"seconds": 0.2}}})
+    assert caught.value.status_code == 504
+
+
+async def test_a_plain_request_is_on_its_tenants_account(tmp_path: Path) -> None:
+    key, hashed = new_key()
+    file = tmp_path / "tenants.toml"
+    file.write_text(f"[tenants.red]\nkeys = ['{hashed}']\ntokens = 10\n")
+    accounts = Accounts.read(file)
+    async with (
+        fake_server(whole({"content": "4"})) as upstream,
+        before(upstream, accounts, key) as (client, _),
+    ):
+        await ask(client, max_tokens=8)
+        ledger = accounts.named("red").account.current()
+        async with asyncio.timeout(2):
+            while ledger.num_open:
+                await asyncio.sleep(0.005)
+        assert ledger.spent.generated_tokens == 7
+        with pytest.raises(openai.RateLimitError):
+            await ask(client, max_tokens=8)
+        assert upstream.headers[-1].get("Authorization") is None, "no client's key goes on"
+    assert len(upstream.bodies) == 1
+
+
+async def test_searches_over_the_same_model_are_solves() -> None:
+    def says(text: str) -> Handler:
+        return streams([chunk(text), chunk(finish="stop"), usage(1)])
+
+    async with (
+        fake_server(says("4"), says("5"), says("4"), says("4")) as upstream,
+        before(upstream) as (client, gateway),
+    ):
+        voted = await ask(client, model="sc-3-far")
+        assert len(await gateway.solves.journal.solves()) == 1
+    assert voted.choices[0].message.content == "4"
+    assert voted.usage.completion_tokens == 3
+    assert voted.usage.mull["calls"] == 3
+
+
+async def test_a_client_cannot_choose_where_requests_go() -> None:
+    async with fake_server(whole({"content": "4"})) as upstream, before(upstream) as (client, _):
+        for model in (f"openai:{upstream.url}#{MODEL}", "http://127.0.0.1:9/v1#x", "bon-2-x"):
+            with pytest.raises(openai.NotFoundError):
+                await ask(client, model=model)
+        headers = {"x-mull-base-url": "http://127.0.0.1:9", "host": "other"}
+        await ask(client, extra_headers=headers)
+    assert len(upstream.bodies) == 1
