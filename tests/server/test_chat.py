@@ -197,6 +197,11 @@ async def test_a_stream_that_breaks_never_ends_as_if_it_were_whole() -> None:
         ({"extra_body": {"mull": {"tier": "first"}}}, "mull.tier"),
         ({"extra_body": {"mull": {"strategy": "magic"}}}, "magic"),
         ({"extra_body": {"mull": {"verifier": "oracle"}}}, "oracle"),
+        # Names that the library takes, but that would let a client choose files, hosts and code.
+        ({"extra_body": {"mull": {"verifier": "recorded:/etc/passwd"}}}, "no verifier"),
+        ({"extra_body": {"mull": {"verifier": "pooling:http://127.0.0.1:9#x"}}}, "no verifier"),
+        ({"extra_body": {"mull": {"verifier": "os:system"}}}, "no verifier"),
+        ({"extra_body": {"mull": {"strategy": "os:system"}}}, "no strategy"),
     ],
 )
 async def test_what_cannot_be_honoured_is_refused_by_its_name(

@@ -16,14 +16,17 @@ from mull.build import (
 )
 from mull.core.codec import encode
 from mull.core.digest import content_digest
+from mull.core.errors import UnknownNameError
 from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind, Message, Problem, Role
 from mull.core.usage import Budget
 from mull.policies.scheduling import Tier
+from mull.search import STRATEGIES
 from mull.search.attempts import Attempt
 from mull.server.errors import refuse
 from mull.server.fields import Effort, MullFields
 from mull.server.names import AUTO, Named
+from mull.verifiers import VERIFIERS
 
 EFFORTS: Final = MappingProxyType(
     {"none": 1, "minimal": 1, "low": 4, "medium": 16, "high": 64, "xhigh": 256, "max": 1024}
@@ -81,6 +84,7 @@ def order_of(
     wishes: MullFields,
 ) -> Order:
     """The order that a request comes to; raises what names the field that cannot be honoured."""
+    check_known(wishes)
     problem = problem_of(model, messages)
     effort = wishes.effort or sampled.effort
     strategy = _strategy(problem, named, wishes, effort)
@@ -105,6 +109,19 @@ def order_of(
         bool(wishes.reasoning),
         content_digest(named.model, problem.id, *content, str(sampled.seed)),
     )
+
+
+def check_known(wishes: MullFields) -> None:
+    """Refuse what would have this server load code, read files or call hosts of a client's choice.
+
+    The library takes names that do; a request has the built-in ones alone.
+    """
+    for kind, name, known in (
+        ("strategy", wishes.strategy, (AUTO, *STRATEGIES)),
+        ("verifier", wishes.verifier, ("auto", "none", *VERIFIERS)),
+    ):
+        if name is not None and name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 def problem_of(model: OpenModel, messages: tuple[Message, ...]) -> Problem:
