@@ -11,7 +11,15 @@ def sample(
 ) -> Sample:
     ids = tuple((state,) for state in states)
     texts = tuple(map(str, states))
-    return Sample(texts, ids, ("answer",) * len(ids), key, right, exact or (right,) * len(ids))
+    return Sample(
+        texts,
+        ids,
+        ("answer",) * len(ids),
+        key,
+        right,
+        exact or (right,) * len(ids),
+        (0.5,) * len(ids),
+    )
 
 
 def test_states_are_ranked_by_depth_and_counted_once() -> None:

@@ -24,7 +24,7 @@ from mull.verifiers.reward import Encoded, RewardVerifier
 
 REWARD_MODELS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "mull-prm": "judges the steps of countdown, chain and multiply",
+        "mull-prm": "judges every step of a countdown; the size of `mull-mini`",
     }
 )
 """Shipped reward models by name, and what each is for."""

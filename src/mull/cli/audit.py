@@ -25,6 +25,8 @@ mull audit mull-prm --task countdown --level 4 --count 200 --n 64 --out runs/aud
 mull audit runs/soft/model runs/exact/model --task chain --level 6 --model mull-mini --out runs/sums
 
 Samples are kept in the folder, so another reward model costs only its own scores."""
+OWN: Final = "policy's own probability"
+"""A judge that costs nothing, beside those that do."""
 
 
 def audit(
@@ -46,9 +48,14 @@ def audit(
     asyncio.run(_measure(folder, judges))
     samples = folder.samples
     problems = {
-        name: [(samples[each.id], folder.scores(judge)[each.id]) for each in folder.examples]
+        name: [(samples[each.id], scores[each.id]) for each in folder.examples]
         for name, judge in zip(reward_models, judges, strict=True)
+        if (scores := folder.scores(judge))
     }
+    problems[OWN] = [
+        (samples[each.id], [list(sample.own) for sample in samples[each.id]])
+        for each in folder.examples
+    ]
     tables = {name: ranked(judged, seed=seed) for name, judged in problems.items()}
     ns = [1, *(size for size in (4, 16, 64, 256) if size <= n)]
     rules = {

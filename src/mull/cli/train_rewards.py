@@ -68,7 +68,7 @@ HeadOption = Annotated[
 ]
 EpochsOption = Annotated[int, typer.Option("--epochs", help="Passes over the states.")]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", help="Train on so many problems at most.", min=1)
+    int | None, typer.Option("--limit", help="Train on so many problems, drawn by the seed.", min=1)
 ]
 RewardOutOption = Annotated[
     Path,

@@ -124,9 +124,9 @@ class Curve:
 def curves(
     problems: Mapping[str, Sequence[Problem]], ns: Sequence[int], card_rules: Mapping[str, str]
 ) -> list[Curve]:
-    """Every judge under every aggregation and choice; the baselines; the ensembles of all judges.
+    """Every judge under every aggregation and choice; the baselines; ensembles.
 
-    `card_rules` names each judge's validated aggregation, under which ensembles take its values.
+    `card_rules` names the members of the ensembles, each with its validated aggregation.
     """
     samples = [each for each, _ in next(iter(problems.values()))]
     unit = [[1.0] * len(each) for each in samples]
@@ -138,10 +138,10 @@ def curves(
         for rule in _rules(judged):
             values = [_aggregated(said, rule) for _, said in judged]
             found += _chosen(judge, rule.value, samples, values, ns)
-    if len(problems) > 1:
+    if len(card_rules) > 1:
         members = [
-            [_aggregated(said, Aggregation(card_rules[judge])) for _, said in judged]
-            for judge, judged in problems.items()
+            [_aggregated(said, Aggregation(rule)) for _, said in problems[judge]]
+            for judge, rule in card_rules.items()
         ]
         for rule in Rule:
             values = [_joined(rule, problem) for problem in zip(*members, strict=True)]

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import exp, fsum
 from pathlib import Path
 from typing import Final, NamedTuple, Self, cast
 
@@ -62,6 +63,8 @@ class Sample(NamedTuple):
     is_right: bool
     exact: tuple[bool, ...]
     """For each step: can it still come out right, by the rules?"""
+    own: tuple[float, ...]
+    """For each step: the probability that the policy itself gave it."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -77,7 +80,7 @@ class Sample(NamedTuple):
     @classmethod
     def read(cls, raw: Sequence[object]) -> Self:
         """From JSON."""
-        texts, ids, kinds, key, right, exact = raw
+        texts, ids, kinds, key, right, exact, own = raw
         return cls(
             tuple(cast("list[str]", texts)),
             tuple(map(tuple, cast("list[list[int]]", ids))),
@@ -85,6 +88,7 @@ class Sample(NamedTuple):
             cast("str", key),
             cast("bool", right),
             tuple(cast("list[bool]", exact)),
+            tuple(cast("list[float]", own)),
         )
 
 
@@ -185,4 +189,5 @@ def _sample(example: Example, path: Trajectory) -> Sample:
         answer_keys()(path.problem, path.answer_text) or "",
         right,
         tuple(exact_labels(puzzle, texts, is_right=right)),
+        tuple(round(exp(fsum(step.logprobs)), 6) for step in path.steps),
     )

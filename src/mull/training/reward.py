@@ -57,7 +57,7 @@ class RewardPlan:
     ranking: float = 0.0
     """Weight of the ranking loss beside the likelihood."""
     limit: int | None = None
-    """Train on the first so many problems alone."""
+    """Train on so many problems alone, drawn by the seed."""
     seed: int = 0
     compiled: bool = True
     device: str = "cpu"

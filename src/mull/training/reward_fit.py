@@ -34,6 +34,9 @@ FAMILIAR_SHARE: Final = 0.999
 FEWEST: Final = 20
 """Completions without which nothing is calibrated."""
 
+MOST_BINS: Final = 15
+CASES_A_BIN: Final = 100
+
 FITS: Final[Sequence[Callable[[Sequence[float], Sequence[float]], Calibration]]] = (
     fit_platt,
     fit_temperature,
@@ -163,7 +166,9 @@ def calibrate(valued: Sequence[tuple[Judged, float]]) -> tuple[Calibration, floa
     best = losses.index(min(losses))
     every = [*halves[0], *halves[1]]
     fitted = FITS[best]([value for value, _ in every], [seen for _, seen in every])
-    return fitted, round(calibration_error(*told[best]), 5)
+    # With few cases a bin, mere chance would look like an error.
+    bins = min(MOST_BINS, max(1, len(every) // CASES_A_BIN))
+    return fitted, round(calibration_error(*told[best], bins=bins), 5)
 
 
 def _out_of_half(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import torch
 
 from mull.core.errors import BadInputError
+from mull.core.seeds import derive_seed
 from mull.models.reward import save_reward_model
 from mull.models.reward_card import RewardCard
 from mull.training.reward import RewardPlan, RewardProgress, RewardTrainer, is_validation
@@ -43,7 +45,9 @@ class RewardRun:
                     hint="train on exact labels, or on states made with `--search mc`",
                 )
         problems = [problem for each in folders for problem in each.read()]
-        trained = [each for each in problems if not is_validation(each)][: plan.limit]
+        trained = [each for each in problems if not is_validation(each)]
+        if plan.limit is not None and plan.limit < len(trained):
+            trained = Random(derive_seed(plan.seed, "limit")).sample(trained, plan.limit)
         kept = [each for each in problems if is_validation(each)]
         searches = "+".join(dict.fromkeys(each.plan.search for each in folders))
         card = RewardCard(
