@@ -10,7 +10,7 @@ from typing import Final
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mull.server import chat, listing, solve_routes
+from mull.server import chat, checking, listing, messages, solve_routes
 from mull.server.accounts import ANYBODY, Account, Caller
 from mull.server.errors import ApiError, ClientLeftError, api_error_of
 from mull.server.gateway import Gateway
@@ -112,13 +112,22 @@ _SHUT_DOWN: Final = ApiError(
 def app_of(gateway: Gateway) -> ASGIApp:
     """The whole server as one ASGI application."""
 
-    def route(path: str, handler: Handler, method: str = "POST", *, is_open: bool = False) -> Route:
-        endpoint = Endpoint(gateway, handler, openai_error, path, is_open=is_open)
+    def route(
+        path: str,
+        handler: Handler,
+        method: str = "POST",
+        *,
+        shape: Shape = openai_error,
+        is_open: bool = False,
+    ) -> Route:
+        endpoint = Endpoint(gateway, handler, shape, path, is_open=is_open)
         return Route(path, endpoint, methods=[method])
 
     return Router(
         [
             route("/v1/chat/completions", chat.complete),
+            route("/v1/messages", messages.reply, shape=messages.anthropic_error),
+            route("/v1/verify", checking.verify),
             route("/v1/models", listing.models, "GET"),
             route("/v1/models/{model:path}", listing.model, "GET"),
             route("/v1/solves/{solve_id}", solve_routes.show, "GET"),

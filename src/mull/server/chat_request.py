@@ -117,12 +117,12 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """How answers are drawn; ApiError for a field that cannot be honoured."""
         self._check_refused()
         return Sampled(
-            _between("temperature", self.temperature, 0, 2),
-            _between("top_p", self.top_p, 0, 1),
-            _count("max_completion_tokens", self.max_completion_tokens)
-            or _count("max_tokens", self.max_tokens),
+            between("temperature", self.temperature, 0, 2),
+            between("top_p", self.top_p, 0, 1),
+            count("max_completion_tokens", self.max_completion_tokens)
+            or count("max_tokens", self.max_tokens),
             _seed(self.seed),
-            _count("n", self.n, at_most=MAX_CHOICES) or 1,
+            count("n", self.n, at_most=MAX_CHOICES) or 1,
             self.reasoning_effort,
         )
 
@@ -168,13 +168,15 @@ _TIERS: Final[Mapping[str, Tier]] = MappingProxyType(
 )
 
 
-def _between(name: str, value: float | None, low: float, high: float) -> float | None:
+def between(name: str, value: float | None, low: float, high: float) -> float | None:
+    """The value; ApiError unless it lies there."""
     if value is not None and not low <= value <= high:
         raise ApiError(400, f"`{name}` is {value}; it must lie from {low} to {high}", param=name)
     return value
 
 
-def _count(name: str, value: int | None, *, at_most: int = 1_000_000) -> int | None:
+def count(name: str, value: int | None, *, at_most: int = 1_000_000) -> int | None:
+    """The value; ApiError unless it counts something."""
     if value is not None and not 1 <= value <= at_most:
         raise ApiError(400, f"`{name}` is {value}; it must lie from 1 to {at_most}", param=name)
     return value
