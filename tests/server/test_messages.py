@@ -27,7 +27,7 @@ async def test_a_message_is_answered_and_paid_for() -> None:
         shown = await ask(client, extra_body={"mull": {"reasoning": True}})
     assert [block.text for block in message.content] == ["It is\n4."]
     assert (message.stop_reason, message.role) == ("end_turn", "assistant")
-    assert message.usage.output_tokens == 8
+    assert message.usage.output_tokens == 11
     assert [block.type for block in shown.content] == ["thinking", "text"]
 
 

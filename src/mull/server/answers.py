@@ -94,11 +94,11 @@ def spending_of(usage: Usage) -> dict[str, object]:
     }
 
 
-def outcome_of(solution: Solution) -> dict[str, object]:
-    """What OpenAI's fields have no place for."""
+def outcome_of(solution: Solution, *, is_plain: bool) -> dict[str, object]:
+    """What an API's own fields have no place for. Of plain answers none was chosen, or judged."""
     return {
         "solve_id": solution.solve_id,
         "stop": solution.stop.value,
-        "confidence": solution.confidence,
-        "notes": list(solution.notes),
+        "confidence": None if is_plain else solution.confidence,
+        "notes": [] if is_plain else list(solution.notes),
     }

@@ -28,7 +28,7 @@ class Completion:
             **self._head("chat.completion"),
             "choices": [self._choice(index, each) for index, each in enumerate(answers)],
             "usage": usage_of(solution.usage),
-            "mull": outcome_of(solution),
+            "mull": outcome_of(solution, is_plain=self.order.is_plain),
         }
 
     def _head(self, kind: str) -> dict[str, object]:
@@ -86,7 +86,12 @@ class Completion:
         refusal = b""
         if answer.refusal is not None:
             refusal = self._chunk(index, {"refusal": answer.refusal})
-        return refusal + self._chunk(index, {}, finish_reason(answer), mull=outcome_of(solution))
+        return refusal + self._chunk(
+            index,
+            {},
+            finish_reason(answer),
+            mull=outcome_of(solution, is_plain=self.order.is_plain),
+        )
 
     def close(self, solution: Solution) -> bytes:
         """See `Speaker`."""

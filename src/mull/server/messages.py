@@ -120,7 +120,11 @@ class Reply:
             blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
         if answer.text:
             blocks.append({"type": "text", "text": answer.text})
-        return {**self._head(blocks), **_end(answer, solution), "usage": usage_of(solution)}
+        return {
+            **self._head(blocks),
+            **_end(answer, solution, is_plain=self.order.is_plain),
+            "usage": usage_of(solution),
+        }
 
     def _head(self, blocks: list[dict[str, object]]) -> dict[str, object]:
         return {
@@ -157,7 +161,10 @@ class Reply:
     def end(self, index: int, answer: Answer, solution: Solution) -> bytes:
         """See `Speaker`."""
         stopped = {"type": "content_block_stop", "index": index}
-        delta = {"type": "message_delta", "delta": _end(answer, solution)}
+        delta = {
+            "type": "message_delta",
+            "delta": _end(answer, solution, is_plain=self.order.is_plain),
+        }
         return _event(stopped) + _event({**delta, "usage": usage_of(solution)})
 
     def close(self, solution: Solution) -> bytes:  # noqa: ARG002
@@ -165,11 +172,11 @@ class Reply:
         return _event({"type": "message_stop"})
 
 
-def _end(answer: Answer, solution: Solution) -> dict[str, object]:
+def _end(answer: Answer, solution: Solution, *, is_plain: bool) -> dict[str, object]:
     reason = "end_turn" if answer.is_whole else "max_tokens"
     if answer.refusal is not None:
         reason = "refusal"
-    told = {**outcome_of(solution), "refusal": answer.refusal}
+    told = {**outcome_of(solution, is_plain=is_plain), "refusal": answer.refusal}
     return {"stop_reason": reason, "stop_sequence": None, "mull": told}
 
 
