@@ -128,6 +128,18 @@ async def test_a_limit_cuts_a_sample_short_of_its_answer() -> None:
     assert total(parts).generated_tokens == 4
 
 
+async def test_a_solve_whose_answers_were_all_cut_off_says_so() -> None:
+    policy = ReplayPolicy(recording(sample("42", tokens=10), sample("42", tokens=2)))
+    spec = Spec("self_consistency", {"n": 1, "max_tokens": 4})
+    solution = await solver_with(policy, spec).solve(PROBLEM)
+    note = "1 of 1 answers were cut off at their limit of 4 tokens (`max_tokens`)"
+    assert (solution.answer, solution.notes) == (None, (note,))
+    enough = await solver_with(policy, Spec("self_consistency", {"n": 2, "max_tokens": 4})).solve(
+        PROBLEM
+    )
+    assert (enough.answer, enough.notes) == ("42", ("1 of 1 votes",))
+
+
 def test_replay_and_its_scores_fit_their_seams() -> None:
     policy: Policy = ReplayPolicy(recording(sample("42")))
     verifier: Verifier = RecordedScores(recording(sample("42")))

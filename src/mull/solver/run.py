@@ -1,12 +1,13 @@
 """One solve from where it stands to its end."""
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from mull.core.errors import BadInputError, StoreError
 from mull.core.events import SolveEnded, StopReason, WaveAsked
+from mull.core.expansion import ExpansionKind, Finish
 from mull.core.ledger import Ledger, Refused
 from mull.core.protocols import (
     Abstain,
@@ -22,6 +23,7 @@ from mull.core.protocols import (
 )
 from mull.core.spec import Spec
 from mull.core.state import SolveState
+from mull.core.tree import SearchTree
 from mull.core.usage import Limit
 from mull.solver.growth import Growth
 from mull.solver.recorder import Recorder
@@ -134,6 +136,8 @@ class SolveRun:
             share = f"{len(failures)} of {num_asked} branches failed"
             notes = (*notes, f"{share}: {failures[-1].message}")
             reason = StopReason.FAILED if len(failures) == num_asked else reason
+        if candidate is None:
+            notes = (*notes, *_cut_off(self.state.tree))
         ended = SolveEnded(
             reason,
             candidate.node_id if candidate else None,
@@ -150,3 +154,16 @@ class SolveRun:
         if self.state.wave is None:
             return None
         return self.strategies(self.state.wave.strategy).select(self.state.tree)
+
+
+def _cut_off(tree: SearchTree) -> Iterator[str]:
+    """Why there may be nothing to choose from: answers that were longer than they may be."""
+    limits = [
+        branch.expansion.limits.max_tokens
+        for branch in tree.branches()
+        if branch.expansion.kind is ExpansionKind.FINISH
+        and any(node.finish is Finish.LENGTH for node in tree.chain(branch.id))
+    ]
+    if limits:
+        share = f"{len(limits)} of {len(tree.branches())} answers were cut off"
+        yield f"{share} at their limit of {max(limits)} tokens (`max_tokens`)"
