@@ -103,6 +103,8 @@ async def test_votes_and_scores_choose_the_first_of_ties_and_can_average_them() 
     # Equal words share the mean of their scores, so that all four are equally good.
     assert (drawn.best(), drawn.best_with_ties_averaged()) == ([0.0], [0.5])
     assert drawn.first(3).votes() == [1.0]
+    scored = await draw(game(("41", 0.2, False), ("42", 0.9, True), ("43", 0.95, False)))
+    assert [scored.first(n).best() for n in (1, 2, 3)] == [[0.0], [1.0], [0.0]]
 
 
 async def test_an_answer_is_graded_by_its_record_or_by_the_reference() -> None:

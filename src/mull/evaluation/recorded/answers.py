@@ -1,13 +1,14 @@
 """Maths answers: `qwen_math_rm8`, `gsm8k`, `routellm` and `zeroeval_multimodel`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from re import compile as compile_pattern
 from typing import Final
 
 from mull.build import answer_keys
 from mull.evaluation.recorded.lines import Line, count
 from mull.evaluation.recorded.measures import Values, any_sample, draw, one_sample, percent
-from mull.tasks.recorded import RecordedProblem, Rows
+from mull.tasks.recorded import RecordedProblem, RecordedSet, Rows
 from mull.tasks.recorded.maths import read_gsm8k, read_qwen, read_routellm, read_zeroeval
 from mull.verifiers.maths import extract_answer
 
@@ -31,7 +32,7 @@ async def gsm8k(rows: Rows) -> list[Line]:
     whole = ("21.7", "39.0", "34.7", "56.3")
     lines = list[Line]()
     for recorded, stated in zip(read_gsm8k(rows), whole, strict=True):
-        ours = [_same_answer(each) for each in recorded.problems]
+        ours = [same_answer(each) for each in recorded.problems]
         agree = [
             float(own == bool(each.right[0]))
             for own, each in zip(ours, recorded.problems, strict=True)
@@ -44,7 +45,7 @@ async def gsm8k(rows: Rows) -> list[Line]:
     return lines
 
 
-def _same_answer(problem: RecordedProblem) -> bool:
+def same_answer(problem: RecordedProblem) -> bool:
     """Whether the last answer in the text is the reference."""
     record, key = problem.records[0], answer_keys()
     found = extract_answer(record.answer or record.text)
@@ -79,7 +80,7 @@ async def zeroeval(rows: Rows) -> list[Line]:
     ranked: dict[str, list[tuple[float, float]]] = {name: [] for name in published}
     for recorded in read_zeroeval(rows):
         suite, _, model = recorded.name.partition(" ")
-        found = percent([float(_same_answer(each)) for each in recorded.problems])
+        found = percent([float(same_answer(each)) for each in recorded.problems])
         known = published[suite].get(model)
         lines.append(Line(suite, model, found, whole=f"{known:g}" if known is not None else ""))
         if known is not None:
@@ -87,6 +88,12 @@ async def zeroeval(rows: Rows) -> list[Line]:
     for suite, pairs in ranked.items():
         lines.append(Line(suite, "rank correlation with published", count(rank_correlation(pairs))))
     return lines
+
+
+def graded(recorded: RecordedSet) -> RecordedSet:
+    """The set with our own verdicts, for one that nobody graded."""
+    problems = tuple(replace(each, right=(same_answer(each),)) for each in recorded.problems)
+    return replace(recorded, problems=problems)
 
 
 def _published(rows: Rows, suite: str) -> Mapping[str, float]:

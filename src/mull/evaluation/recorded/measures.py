@@ -6,10 +6,9 @@ from typing import Final
 import numpy as np
 
 from mull.build import OpenModel, SearchPlan, StrategyTable, answer_keys
-from mull.core.expansion import NodeId
+from mull.core.expansion import Grown, NodeId
 from mull.core.spec import Spec
 from mull.core.tree import SearchTree
-from mull.evaluation.bank import Record, rollouts_of
 from mull.evaluation.intervals import Interval, mean_intervals
 from mull.evaluation.journal import NoJournal
 from mull.policies.replay import ReplayPolicy
@@ -36,11 +35,11 @@ class Drawn:
 
     def votes(self) -> Values:
         """Whether the majority's answer is right; of equals, the one reached first."""
-        return self._chosen(Spec("self_consistency", {"n": self._n}))
+        return self.chosen_by(Spec("self_consistency", {"n": self._n}))
 
     def best(self) -> Values:
         """Whether the sample with the best recorded score is right; of equals, the first."""
-        return self._chosen(Spec("best_of_n", {"n": self._n, "verifier": self.verifier}))
+        return self.chosen_by(Spec("best_of_n", {"n": self._n, "verifier": self.verifier}))
 
     def votes_with_ties_averaged(self) -> Values:
         """Share of right ones among the answers with most votes."""
@@ -53,14 +52,19 @@ class Drawn:
             for problem, tree in self._pairs
         ]
 
+    def chosen_by(self, spec: Spec) -> Values:
+        """Whether the answer that a strategy selects is right."""
+        strategy = StrategyTable()(spec)
+        found = Values()
+        for problem, tree in self._pairs:
+            candidate = strategy.select(tree)
+            node_id = candidate.node_id if candidate and candidate.answer is not None else None
+            found.append(self._mean_over(problem, tree, [node_id] if node_id else []))
+        return found
+
     def first(self, n: int) -> "Drawn":
-        """The same with the first n samples of every problem, unscored."""
-        strategy = StrategyTable()(Spec("best_of_n", {"n": n, "max_tokens": MAX_TOKENS}))
-        records = (
-            Record(tree.problem, tree.model, tree.seed, rollouts_of(tree, 0.0))
-            for tree in self.trees
-        )
-        return replace(self, trees=tuple(record.replay(strategy)[0] for record in records))
+        """The same with the first n samples of every problem."""
+        return replace(self, trees=tuple(_first(tree, n) for tree in self.trees))
 
     @property
     def _n(self) -> int:
@@ -70,18 +74,24 @@ class Drawn:
     def _pairs(self) -> list[tuple[RecordedProblem, SearchTree]]:
         return list(zip(self.recorded.problems, self.trees, strict=True))
 
-    def _chosen(self, spec: Spec) -> Values:
-        strategy = StrategyTable()(spec)
-        found = Values()
-        for problem, tree in self._pairs:
-            candidate = strategy.select(tree)
-            node_id = candidate.node_id if candidate and candidate.answer is not None else None
-            found.append(self._mean_over(problem, tree, [node_id] if node_id else []))
-        return found
-
     def _mean_over(self, problem: RecordedProblem, tree: SearchTree, nodes: list[NodeId]) -> float:
         right = [is_right(self.recorded, problem, tree, each) for each in nodes]
         return sum(right) / max(1, len(right))
+
+
+def _first(tree: SearchTree, n: int) -> SearchTree:
+    """The tree with n samples: ids do not depend on how many were asked for."""
+    smaller = SearchTree(tree.problem, tree.model, tree.seed)
+    for branch in tree.branches()[:n]:
+        smaller.ask(branch.expansion)
+        for node in tree.chain(branch.id):
+            if node.step is not None:
+                smaller.grow(Grown(branch.id, node.index, node.step, node.usage, node.finish))
+            for score in tree.scores(node.id):
+                smaller.judge(node.id, score)
+        if branch.id in tree.failures:
+            smaller.fail(tree.failures[branch.id])
+    return smaller
 
 
 def _leaders(tree: SearchTree) -> list[NodeId]:
