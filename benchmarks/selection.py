@@ -4,7 +4,8 @@
 
 NAME is `qwen_math_rm8` (one model, eight solutions with rewards), `epoch_frontier_samples` (runs of
 8 or 16 samples of OTIS Mock AIME) or `zeroeval_multimodel` (GSM8K, each sample by another model).
-Percent right with 95 % intervals: over problems, or over runs where there are several. `any` is what no choice can pass.
+Percent right with 95 % intervals: over problems, or over runs where there are several.
+`any` is what no choice can pass.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from mull.core.recording import Record
 from mull.evaluation.intervals import Interval
 from mull.evaluation.recorded import TABLES, Line, table_of
 from mull.evaluation.recorded.answers import rank_correlation
+from mull.evaluation.recorded.games import tot
 from mull.evaluation.recorded.measures import draw
 from mull.evaluation.recorded.programs import any_of_best_groups
 from mull.evaluation.recorded.runs import epoch
@@ -23,10 +24,10 @@ NUM_STATED = {
     "codet_humaneval": 5,
     "epoch_frontier_samples": 10,
     "qwen_math_rm8": 4,
-    "tot_gpt4": 9,
+    "tot_gpt4": 11,
     "xot_game24": 13,
 }
-"""Numbers that a data folder states of itself, and that are held here; with GPQA in `full`."""
+"""Numbers that a data folder states of itself, and that are held here; more of them in `full`."""
 DIFFERENT = {("codet_humaneval", "one of each of the best 10 groups")}
 """Stated without the rule by which they were made, which is not ours."""
 
@@ -39,6 +40,8 @@ def need(name: str) -> None:
 async def lines_of(name: str) -> list[Line]:
     if name == "epoch_frontier_samples":  # GPQA takes long
         return await epoch(rows_of(DATA, name), benchmarks=("otis",))
+    if name == "tot_gpt4":  # so do the wide beams
+        return await tot(rows_of(DATA, name), widths=(1, 3))
     lines, bad = await table_of(DATA, name)
     assert not bad
     return lines
@@ -61,6 +64,13 @@ async def test_replay_gives_the_votes_of_the_multiple_choice_runs_too() -> None:
     lines = await epoch(rows_of(DATA, "epoch_frontier_samples"))
     assert sum(bool(line.stated) for line in lines) == 14
     assert all(line.agrees for line in lines)
+
+
+@pytest.mark.full
+async def test_our_tree_of_thoughts_gives_every_width_of_the_recorded_search() -> None:
+    need("tot_gpt4")
+    lines = await tot(rows_of(DATA, "tot_gpt4"))
+    assert [line.found.value for line in lines if "beam" in line.measure] == [42, 56, 62, 68, 70]
 
 
 @pytest.mark.full

@@ -11,13 +11,16 @@ from mull.core.events import StopReason
 from mull.core.expansion import Expansion, ExpansionKind, Failed, Finish, Grown, Limits
 from mull.core.problem import Problem
 from mull.core.protocols import Policy, Verifier
+from mull.core.recorded_search import RecordedSearches, Thought
 from mull.core.recording import Record, Recording
 from mull.core.score import Verdict
 from mull.core.spec import Spec
+from mull.core.steps import Step, Trajectory
 from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Usage
 from mull.policies.replay import ReplayPolicy
-from mull.verifiers.recorded import RecordedScores
+from mull.policies.replay_search import ReplaySearchPolicy
+from mull.verifiers.recorded import RecordedScores, RecordedValues
 
 QUESTION = "What is 6 * 7?"
 PROBLEM = Problem.of(QUESTION)
@@ -222,3 +225,43 @@ async def test_money_is_reserved_at_the_dearest_record_and_charged_as_recorded()
     )
     assert solution.usage.money_usd == 0.3
     assert solution.stop is StopReason.BUDGET_MONEY_USD
+
+
+SEARCHED = RecordedSearches(
+    "tiny",
+    "1",
+    {
+        PROBLEM.messages: {
+            "": (Thought("six\n", 0.5), Thought("sixty\n", 0.4), Thought("none\n", 0.9)),
+            "six\n": (Thought("42", 0.8, is_final=True),),
+            "none\n": (Thought("41", 0.1, is_final=True), Thought("44", 0.3, is_final=True)),
+        }
+    },
+)
+
+
+@pytest.mark.parametrize(("breadth", "answer"), [(1, "44"), (2, "42")])
+async def test_a_recorded_search_is_replayed_with_any_width_up_to_its_own(
+    breadth: int, answer: str
+) -> None:
+    values = RecordedValues(SEARCHED)
+    options = {"breadth": breadth, "proposals": 3, "thoughts": "propose", "depth": 2}
+    spec = Spec("tot_bfs", {**options, "guide": values.source.verifier})
+    solution = await solver_with(ReplaySearchPolicy(SEARCHED), spec, values).solve(PROBLEM)
+    assert solution.answer == answer
+    grown = [node.step.text for node in solution.tree.nodes() if node.step]
+    assert grown[:3] == ["six\n", "sixty\n", "none\n"]
+    assert ("42" in grown) is (breadth == 2)
+
+
+async def test_a_place_nobody_grew_from_has_no_thoughts_and_no_value() -> None:
+    policy, values = ReplaySearchPolicy(SEARCHED), RecordedValues(SEARCHED)
+    tree = SearchTree(PROBLEM, policy.capabilities.model, seed=1)
+    branches = tree.ask(Expansion((tree.root,), ExpansionKind.PROPOSE, 4))
+    found = [each async for each in policy.expand([tree.call(each) for each in branches])]
+    assert isinstance(found[3], Failed)
+    assert found[3].message == "3 thoughts were recorded from this place"
+    elsewhere = Trajectory(PROBLEM, (Step("sixty\n"), Step("42")))
+    (unknown,) = await values.score([elsewhere])
+    assert not unknown.is_opinion
+    assert values.quote([elsewhere]) == Usage()

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from mull.core.errors import BadInputError, UnknownNameError
+from mull.core.recorded_search import Thought
 from mull.core.recording import Record
 from mull.core.steps import StepKind
 from mull.tasks.recorded import READERS, RecordedSet, Rows, rows_of
 from mull.tasks.recorded.code import body, read_executed
-from mull.tasks.recorded.game24 import tot_search
+from mull.tasks.recorded.game24 import read_tot_search
 from mull.tasks.recorded.maths import answer_in_json
 from mull.tasks.recorded.sets import recorded_problem
 
@@ -66,8 +67,10 @@ def test_running_totals_become_what_each_game_took(tmp_path: Path) -> None:
     direct = [{**row, "accs": [True, False], "infos": []} for row in rows]
     write(folder / "game24_io100.idx900-949.jsonl.gz", *direct)
     write(folder / "game24_cot100.idx900-949.jsonl.gz", *rows)
-    wave = {"step": 0, "x": "1 1 4 6", "ys": [""], "new_ys": ["a"], "values": [3], "more": 1}
-    write(folder / "game24_tot_b5.idx900-949.jsonl.gz", *({**row, "steps": [wave]} for row in rows))
+    first_wave = {"ys": [""], "new_ys": ["a\n", "b\n", "a\n"], "values": [3, 60, 0], "more": 1}
+    last_wave = {"ys": ["b\n", "a\n"], "new_ys": ["b\nc\n", "a\nd\n"], "values": [6, 0.0]}
+    waves = [first_wave, last_wave]
+    write(folder / "game24_tot_b5.idx900-949.jsonl.gz", *({**row, "steps": waves} for row in rows))
     found, bad = read(tmp_path, "tot_gpt4")
     assert not bad.bad
     assert list(found) == ["game24_io100", "game24_cot100", "game24_tot_b5"]
@@ -79,7 +82,14 @@ def test_running_totals_become_what_each_game_took(tmp_path: Path) -> None:
     first = found["game24_cot100"].problems[0]
     assert [each.answer for each in first.records] == ["Answer: 4 * 6 * 1 * 1 = 24", "Answer: none"]
     assert (first.example.problem.statement, first.right) == ("Game of 24: 1 1 4 6", (True, False))
-    assert tot_search(Rows(folder))[0].steps[0].values == (3.0,)
+    searched = read_tot_search(Rows(folder))
+    places = searched.searches.thoughts[first.example.problem.messages]
+    assert places == {
+        "": (Thought("a\n", 0.05), Thought("b\n", 1.0)),
+        "b\n": (Thought("c\n", 0.1, is_final=True),),
+        "a\n": (Thought("d\n", 0.0, is_final=True),),
+    }
+    assert searched.most_thoughts == 2
 
 
 def test_samples_of_a_run_are_in_the_order_of_their_epochs(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from statistics import fmean, pstdev
 from typing import Final
 
 from mull.core.problem import Message
+from mull.core.recorded_search import RecordedSearches
 from mull.core.recording import Record, Recording
 from mull.core.score import Score, Source, Verdict
 from mull.core.steps import Trajectory
@@ -71,3 +72,32 @@ def _value(record: Record) -> float:
     if record.score is not None:
         return record.score
     return {Verdict.ACCEPT: 1.0, Verdict.REJECT: 0.0}.get(record.verdict, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedValues:
+    """Repeats what a recorded search's own evaluator thought of a path."""
+
+    searches: RecordedSearches
+
+    @property
+    def source(self) -> Source:
+        """Its version is the recording's content."""
+        return Source(f"{SCHEME}{self.searches.model}", self.searches.version)
+
+    def quote(self, trajectories: Sequence[Trajectory]) -> Usage:  # noqa: ARG002  (it is free)
+        """Nothing."""
+        return Usage()
+
+    async def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
+        """The recorded values; of a path that was not valued it has no opinion."""
+        return [self._score(each) for each in trajectories]
+
+    def _score(self, trajectory: Trajectory) -> Score:
+        *before, last = trajectory.steps
+        places = self.searches.thoughts.get(trajectory.problem.messages, {})
+        thoughts = places.get("".join(step.text for step in before), ())
+        value = next((each.value for each in thoughts if each.text == last.text), None)
+        if value is None:
+            return Score.unknown(self.source, "nothing was recorded of this path")
+        return Score(value, self.source)

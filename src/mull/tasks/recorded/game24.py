@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Final, cast
 
 from mull.core.codec import Json
+from mull.core.digest import content_digest
+from mull.core.recorded_search import RecordedSearches, Thought
 from mull.core.recording import Record
 from mull.tasks.recorded.rows import RawRow, Rows
 from mull.tasks.recorded.sets import RecordedProblem, RecordedSet, recorded_problem
@@ -17,6 +19,7 @@ TOT: Final = "tot_gpt4"
 XOT: Final = "xot_game24"
 _TOT_FILES: Final = ("game24_io100", "game24_cot100", "game24_tot_b5")
 _TOT_PART: Final = ".idx900-949.jsonl.gz"
+_TOP_VALUE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,45 @@ def logs(rows: Rows, name: str) -> list[LogRow]:
     return list(rows.json_lines(name, LogRow, shape=_log_row))
 
 
-def tot_search(rows: Rows) -> list[LogRow]:
-    """The beam searches of the tree-of-thought log, with all they looked at."""
-    return logs(rows, f"game24_tot_b5{_TOT_PART}")
+@dataclass(frozen=True, slots=True)
+class SearchedSet:
+    """Recorded beam searches, and which of the answers they ended with are right."""
+
+    problems: tuple[RecordedProblem, ...]
+    """The finals, best first, and their verdicts."""
+    searches: RecordedSearches
+    most_thoughts: int
+    """From any one place."""
+
+
+def read_tot_search(rows: Rows) -> SearchedSet:
+    """The searches of width 5 of `tot_gpt4`. Three votes of at most 20 make a value."""
+    puzzles = [row.Puzzles for row in rows.csv_lines("24.csv", PuzzleRow)]
+    games = logs(rows, f"game24_tot_b5{_TOT_PART}")
+    problems = [
+        _problem(TOT, game.idx, f"Game of 24: {puzzles[game.idx]}", game, {}) for game in games
+    ]
+    thoughts = {
+        problem.example.problem.messages: _thoughts(game.steps)
+        for problem, game in zip(problems, games, strict=True)
+    }
+    version = content_digest(*(record.text for each in problems for record in each.records))
+    most = max(len(each) for places in thoughts.values() for each in places.values())
+    searches = RecordedSearches("gpt-4 tree of thoughts", version, thoughts)
+    return SearchedSet(tuple(problems), searches, most)
+
+
+def _thoughts(waves: Sequence[Wave]) -> dict[str, tuple[Thought, ...]]:
+    """What was proposed from each place. A repeated proposal, which the log values 0, is one."""
+    found = dict[str, dict[str, Thought]]()
+    for number, wave in enumerate(waves):
+        is_final = number == len(waves) - 1
+        for text, value in zip(wave.new_ys, wave.values, strict=True):
+            place = max((each for each in wave.ys if text.startswith(each)), key=len)
+            step = text.removeprefix(place)
+            thought = Thought(step, value / _TOP_VALUE, is_final)
+            found.setdefault(place, {}).setdefault(step, thought)
+    return {place: tuple(steps.values()) for place, steps in found.items()}
 
 
 def read_tot(rows: Rows) -> Iterator[RecordedSet]:
