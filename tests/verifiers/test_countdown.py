@@ -99,6 +99,6 @@ async def test_scores_come_in_the_order_of_the_trajectories_and_cost_nothing() -
 
 def test_verifiers_are_known_by_name() -> None:
     assert verifier_named("countdown")().source == checker.source
-    assert sorted(VERIFIERS) == ["assertions", "code", "countdown", "maths", "puzzle"]
+    assert sorted(VERIFIERS) == ["assertions", "code", "consensus", "countdown", "maths", "puzzle"]
     with pytest.raises(UnknownNameError, match="no verifier `prm`"):
         verifier_named("prm")

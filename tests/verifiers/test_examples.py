@@ -14,7 +14,7 @@ from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.usage import Usage
 from mull.policies.scripted import ScriptedPolicy, by_sample
 from mull.tasks.code import generate_code, hidden_cases, write_program
-from mull.verifiers import ExampleChecker
+from mull.verifiers import ConsensusVerifier, ExampleChecker
 from mull.verifiers.code import CallCase, check_program
 from mull.verifiers.examples import examples_in
 from mull.verifiers.sandbox import Sandbox
@@ -92,3 +92,31 @@ async def test_programs_of_generated_problems_pass_their_examples_and_the_hidden
         assert (await check_program(sandbox, write_program(example), cases)).is_accepted
         cheat = "def solve(xs):\n    return 0\n"
         assert not (await check_program(sandbox, cheat, cases)).is_accepted
+
+
+async def test_programs_and_tests_of_a_wave_vouch_for_each_other(checker: ExampleChecker) -> None:
+    asks = Problem.of("Write `twice`.", AnswerKind.CODE)
+    tests = "Tests:\nassert twice(1) == 2\nassert twice('b') == 'bb'\n"
+    replies = (f"{tests}{WRONG}", f"assert twice(3) == 6\n{RIGHT}", RIGHT, "I give up")
+    policy = ScriptedPolicy(by_sample({asks.statement: replies}))
+    solution = await mull.solve_async(asks, model=policy, verifier="consensus", n=4)
+    assert solution.answer is not None
+    assert RIGHT in solution.answer
+    scores = [solution.tree.score(each.id, "consensus") for each in solution.tree.finished()]
+    assert [score and score.value for score in scores] == [0.0, 1.0, 1.0, 0.0]
+    assert scores[1] is not None
+    assert scores[1].reason == "passes 3 of 3 tests, with 1.00 of the best agreement"
+    assert checker.source.verifier == "code"
+
+
+async def test_without_a_test_there_is_no_consensus() -> None:
+    verifier: Verifier = ConsensusVerifier()
+    alone, begun = await verifier.score([program(RIGHT), Trajectory(TWICE)])
+    assert alone.is_opinion  # the statement holds an assert
+    assert begun.reason == "the answer holds no program"
+    bare = Trajectory(Problem.of("Write it."), program(RIGHT).steps)
+    (unknown,) = await verifier.score([bare])
+    assert unknown.reason == "no completion holds a test"
+    (empty,) = await verifier.score([Trajectory(TWICE)])
+    assert empty.reason == "there is no program"
+    assert verifier.quote([]) == Usage()

@@ -6,6 +6,7 @@ from typing import Final
 
 from mull.core.errors import UnknownNameError
 from mull.core.protocols import Verifier
+from mull.verifiers.consensus import ConsensusVerifier
 from mull.verifiers.countdown import CountdownChecker
 from mull.verifiers.examples import ExampleChecker
 from mull.verifiers.hybrid import HybridVerifier, MathsChecker
@@ -18,6 +19,7 @@ VERIFIERS: Final[Mapping[str, Callable[[], Verifier]]] = MappingProxyType(
         "puzzle": PuzzleChecker,
         "maths": MathsChecker,
         "code": ExampleChecker,
+        "consensus": ConsensusVerifier,
         "assertions": HybridVerifier,
     }
 )
@@ -33,6 +35,7 @@ def verifier_named(name: str) -> Callable[[], Verifier]:
 
 __all__ = [
     "VERIFIERS",
+    "ConsensusVerifier",
     "CountdownChecker",
     "ExampleChecker",
     "GenerativeJudge",
