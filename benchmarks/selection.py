@@ -61,15 +61,17 @@ async def show(
     strategies = ["self_consistency", *(SCORED if scored else [])]
     found = [await choices(each, strategies, ns, orders=orders, seed=seed) for each in sets]
     table = intervals(found)
-    tokens = sum(map(tokens_of, sets)) / len(sets)
+    counted = [tokens for tokens in map(tokens_of, sets) if tokens]
     lines = [f"{title}: {len(sets)} sets, {len(sets[0].problems)} problems, {orders} orders"]
     lines.append(f"{'':20}" + "".join(f"{f'n = {n}':>20}" for n in ns))
     lines += [
         f"{strategy:20}" + "".join(f"{_cell(table[strategy, n]):>20}" for n in ns)
         for strategy in (*strategies, ANY)
     ]
-    if tokens:
-        lines.append(f"{'tokens a problem':20}" + "".join(f"{n * tokens:20.0f}" for n in ns))
+    if counted:
+        mean = sum(counted) / len(counted)
+        lines.append(f"{'tokens a problem':20}" + "".join(f"{n * mean:20.0f}" for n in ns))
+        lines.append(f"(tokens were recorded in {len(counted)} of {len(sets)} sets)")
     sys.stdout.write("\n".join(lines) + "\n\n")
 
 

@@ -24,7 +24,7 @@ NUM_STATED = {
     "codet_humaneval": 5,
     "epoch_frontier_samples": 10,
     "qwen_math_rm8": 4,
-    "tot_gpt4": 11,
+    "tot_gpt4": 10,
     "xot_game24": 13,
 }
 """Numbers that a data folder states of itself, and that are held here; more of them in `full`."""
@@ -41,7 +41,7 @@ async def lines_of(name: str) -> list[Line]:
     if name == "epoch_frontier_samples":  # GPQA takes long
         return await epoch(rows_of(DATA, name), benchmarks=("otis",))
     if name == "tot_gpt4":  # so do the wide beams
-        return await tot(rows_of(DATA, name), widths=(1, 3))
+        return await tot(rows_of(DATA, name), widths=(2,))
     lines, bad = await table_of(DATA, name)
     assert not bad
     return lines

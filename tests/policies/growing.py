@@ -9,6 +9,10 @@ from mull.core.tree import SearchTree
 from mull.core.usage import Usage
 
 PROBLEM = Problem((Message(Role.SYSTEM, "Be brief."), Message(Role.USER, "What is 6 * 7?")))
+REVISE = (
+    "That answer was checked and is not right: In words, please. "
+    "Now solve the problem once more.\n\nWhat is 6 * 7?"
+)
 
 
 async def grow(

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from policies.growing import PROBLEM, grow, steps, total
+from policies.growing import PROBLEM, REVISE, grow, steps, total
 from servers.fake import FakeServer, Handler, Json, served, shows, streams
 from servers.providers import block, delta, message_end, message_start, provider_server
 
@@ -182,7 +182,7 @@ async def test_a_revision_shows_the_signed_thoughts_of_the_turn_it_revises() -> 
                 {"type": "text", "text": "It is\n42"},
             ],
         },
-        {"role": "user", "content": "In words, please."},
+        {"role": "user", "content": REVISE},
     ]
     # What was released is gone, and the answer is shown without its thoughts.
     assert server.bodies[2]["messages"][1] == {"role": "assistant", "content": "It is\n42"}

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from policies.growing import PROBLEM, grow, steps, total
+from policies.growing import PROBLEM, REVISE, grow, steps, total
 from servers.fake import FakeServer, Handler, Json, served, streams
 from servers.providers import candidate, provider_server
 
@@ -123,7 +123,7 @@ async def test_a_revision_returns_the_signature_of_the_turn_it_revises() -> None
     said = {"text": "It is\n42", "thoughtSignature": "SIGNED"}
     assert server.bodies[1]["contents"][1:] == [
         {"role": "model", "parts": [said]},
-        {"role": "user", "parts": [{"text": "In words, please."}]},
+        {"role": "user", "parts": [{"text": REVISE}]},
     ]
 
 

@@ -19,6 +19,7 @@ from mull.policies.openai.client import CallError, Client, Timeouts, open_client
 from mull.policies.openai.fields import Fields, fields_of, items_of, text_of
 from mull.policies.openai.growth import Blocks, Grower, Retries, streamed
 from mull.policies.openai.wires import Wire
+from mull.policies.revising import conversation as revised
 
 KINDS: Final = frozenset({ExpansionKind.FINISH, ExpansionKind.REVISE})
 
@@ -162,14 +163,11 @@ def conversation(call: Call) -> tuple[str, list[Message]]:
 
     The answer to be revised is the last but one turn, without its thoughts.
     """
-    turns = list(call.bases[0].problem.messages)
-    system = "\n\n".join(turn.content for turn in turns if turn.role is Role.SYSTEM)
-    turns = [turn for turn in turns if turn.role is not Role.SYSTEM]
-    if call.branch.expansion.kind is ExpansionKind.REVISE:
-        said = call.bases[0].answer_text or "(no answer)"
-        feedback = call.branch.expansion.feedback or "Check this again and give a better answer."
-        turns += [Message(Role.ASSISTANT, said), Message(Role.USER, feedback)]
-    return system, turns
+    problem, expansion = call.bases[0].problem, call.branch.expansion
+    if expansion.kind is ExpansionKind.REVISE:
+        problem = revised(call.bases[0], expansion.feedback)
+    system = [turn.content for turn in problem.messages if turn.role is Role.SYSTEM]
+    return "\n\n".join(system), [turn for turn in problem.messages if turn.role is not Role.SYSTEM]
 
 
 def address_of(place: str, provider: str) -> Address:
