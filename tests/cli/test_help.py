@@ -12,6 +12,7 @@ from mull.cli import run
         ("solve",),
         ("resume",),
         ("runs",),
+        ("trace",),
         ("models",),
         ("eval",),
         ("demo",),

@@ -38,6 +38,7 @@ from mull.build.strategies import (
     find_verifier,
     strategy_spec,
 )
+from mull.build.traces import read_trace, trace_line
 
 __all__ = [
     "CHECKS",
@@ -77,6 +78,7 @@ __all__ = [
     "problem_for",
     "read_config",
     "read_recording",
+    "read_trace",
     "readable_answer",
     "records_of",
     "resume",
@@ -86,5 +88,6 @@ __all__ = [
     "solve",
     "solve_async",
     "strategy_spec",
+    "trace_line",
     "write_recording",
 ]

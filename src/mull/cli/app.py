@@ -21,6 +21,7 @@ from mull.cli import (
     runs,
     serve,
     solve,
+    traces,
     train,
     train_rewards,
 )
@@ -47,6 +48,7 @@ app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command()(serve.key)
+app.command(epilog=traces.EXAMPLES)(traces.trace)
 app.command(epilog=models.EXAMPLES)(models.models)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

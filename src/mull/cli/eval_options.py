@@ -15,7 +15,10 @@ _WHAT: Final = "What to evaluate"
 _DRAW: Final = "How much to draw"
 _KEEP: Final = "What to show and keep"
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help=f"{', '.join(TASKS)}.")]
+TaskArgument = Annotated[
+    str,
+    typer.Argument(metavar="TASK", help=f"{', '.join(TASKS)}, or a file of your own: FILE.jsonl."),
+]
 SuiteOption = Annotated[
     str | None,
     typer.Option("--suite", help=f"Fixed problems: {', '.join(SUITES)}.", rich_help_panel=_WHAT),

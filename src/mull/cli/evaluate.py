@@ -50,8 +50,7 @@ from mull.engine import Dtype
 from mull.evaluation import Axis, Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
 from mull.evaluation.runner import DEFAULT_ROWS
-from mull.puzzles import family_named
-from mull.tasks import Form, task_named
+from mull.tasks import Form, is_task_file, task_named
 
 EXAMPLES: Final = """\
 Examples:
@@ -98,13 +97,13 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate strategies on problems with known answers: accuracy, intervals and cost."""
-    task_named(task)
+    problems = ProblemSet(task, *_suite_or_level(task, suite, level), count)
     settings = config_of(context)
     chosen = settings.verifier(verifier)
-    kind = family_named(task).answer_kind
-    checker = find_verifier(chosen, kind) if isinstance(chosen, str) else chosen
+    is_named = isinstance(chosen, str)
+    checker = find_verifier(chosen, problems.answer_kind) if is_named else chosen
     config = EvalConfig(
-        ProblemSet(task, *_suite_or_level(task, suite, level), count),
+        problems,
         tuple(model),
         tuple(part.strip() for part in strategies.split(",")),
         cast("tuple[Form, ...]", tuple(form)),
@@ -143,7 +142,7 @@ def _suite_or_level(
     task: str, suite: str | None, level: int | None
 ) -> tuple[str | None, int | None]:
     """What was asked for; else the hardest games, or the first level of another task."""
-    if suite is not None or level is not None:
+    if suite is not None or level is not None or is_task_file(task):
         return suite, level
     return ("game24-hard", None) if task == "countdown" else (None, task_named(task).levels[0])
 
@@ -170,7 +169,7 @@ def command_of(config: EvalConfig, verifier: str, path: Path) -> str:
     words = ["mull", "eval", problems.task]
     if problems.suite is not None:
         words += ["--suite", problems.suite]
-    else:
+    elif problems.level is not None:
         words += ["--level", str(problems.level)]
     words += [] if problems.count is None else ["--count", str(problems.count)]
     for option, names in (

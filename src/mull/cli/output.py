@@ -66,6 +66,11 @@ def show_json(kind: str, content: Mapping[str, Json]) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
+def write_line(text: str) -> None:
+    """One line for programs, exactly as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
 def is_watched() -> bool:
     """Whether a person looks at standard error, so that a moving display makes sense."""
     return message_console().is_terminal

@@ -1,20 +1,36 @@
 """Which problems are evaluated."""
 
 from dataclasses import dataclass
+from logging import getLogger
+from pathlib import Path
 from typing import Final
 
+from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
-from mull.tasks import Example, generate, suite_named, task_named
+from mull.core.problem import AnswerKind
+from mull.puzzles import family_named
+from mull.tasks import (
+    Example,
+    generate,
+    is_task_file,
+    read_examples,
+    suite_named,
+    task_named,
+)
 
+_LOG: Final = getLogger(__name__)
+_SHOWN: Final = 5
+"""Bad lines of a file that are named one by one; the rest are counted."""
 GAME_LEVEL: Final = 4
 """Numbers in every problem of the suites."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """A fixed suite, or generated held-out problems of one level."""
+    """A fixed suite, generated held-out problems of one level, or a file of JSON lines."""
 
     task: str
+    """A name of `TASKS`, or a file."""
     suite: str | None = None
     """A name of `SUITES`; None for generated problems."""
     level: int | None = None
@@ -23,20 +39,47 @@ class ProblemSet:
     """The first so many; None: the whole suite, or 100 generated problems."""
     seed: int = 0
     """Of the generator; suites have none."""
+    digest: str = ""
+    """Of the file's content: a file that was changed is another task."""
 
     def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise BadInputError(f"`count` is {self.count}; it must be at least 1")
+        if self.is_file:
+            self._look_at_file()
+            return
         task_named(self.task)
         if (self.suite is None) == (self.level is None):
             raise BadInputError(
                 "problems come either from a suite or from a level",
                 hint="give `--suite NAME` or `--level NUMBER`, one of them",
             )
-        if self.count is not None and self.count < 1:
-            raise BadInputError(f"`count` is {self.count}; it must be at least 1")
+
+    def _look_at_file(self) -> None:
+        if self.suite is not None or self.level is not None:
+            raise BadInputError(f"`{self.task}` is a file and has neither suites nor levels")
+        path = Path(self.task)
+        content = path.read_bytes() if path.is_file() else b""  # reading it says what is wrong
+        object.__setattr__(self, "digest", content_digest(content.decode("utf-8", "replace")))
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the problems are somebody's own, in a file."""
+        return is_task_file(self.task)
+
+    @property
+    def answer_kind(self) -> AnswerKind:
+        """Of its problems; of a file's the first one's."""
+        if not self.is_file:
+            return family_named(self.task).answer_kind
+        examples, _ = read_examples(Path(self.task))
+        return examples[0].problem.answer_kind
 
     @property
     def name(self) -> str:
         """What a report calls it."""
+        if self.is_file:
+            return Path(self.task).stem
         return f"{self.task} {self.suite or f'level {self.level}'}"
 
     @property
@@ -47,8 +90,16 @@ class ProblemSet:
     def examples(self) -> list[Example]:
         """The problems with their references, in a fixed order.
 
-        Raises UnknownNameError or BadInputError for a suite, level or count that cannot be had.
+        Raises UnknownNameError or BadInputError for a suite, level, file or count that cannot be
+        had.
         """
+        if self.is_file:
+            examples, faults = read_examples(Path(self.task))
+            for fault in faults[:_SHOWN]:
+                _LOG.warning("`%s`, line %d is left out: %s", self.task, fault.line, fault.reason)
+            if (num_more := len(faults) - _SHOWN) > 0:
+                _LOG.warning("`%s`: %d further lines are left out", self.task, num_more)
+            return self._first(examples, f"`{self.task}`")
         if self.suite is None:
             return generate(self.task, self.level or 0, self.count or 100, self.seed, "test")
         examples = suite_named(self.suite)
@@ -57,8 +108,9 @@ class ProblemSet:
                 f"suite `{self.suite}` holds no `{self.task}` problems",
                 hint=f"it belongs to task `{examples[0].task}`",
             )
+        return self._first(examples, f"suite `{self.suite}`")
+
+    def _first(self, examples: list[Example], what: str) -> list[Example]:
         if self.count is not None and self.count > len(examples):
-            raise BadInputError(
-                f"suite `{self.suite}` has {len(examples)} problems, fewer than {self.count}"
-            )
+            raise BadInputError(f"{what} has {len(examples)} problems, fewer than {self.count}")
         return examples[: self.count]

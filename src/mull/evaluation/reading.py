@@ -16,9 +16,10 @@ from mull.core.protocols import Candidate
 from mull.core.tree import Node, SearchTree
 from mull.core.usage import Usage
 from mull.evaluation.arms import Arm
+from mull.evaluation.grading import is_right
 from mull.evaluation.results import Level, Pruning, Result
 from mull.puzzles import Countdown, Puzzle, puzzle_of
-from mull.tasks import Arithmetic, CountdownSolver, Example, grade
+from mull.tasks import Arithmetic, CountdownSolver, Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Grades:
     def is_right(self, text: str) -> bool:
         """Whether the answer is right; an empty one is not."""
         if text not in self.right:
-            self.right[text] = bool(text) and grade(self.example, text)
+            self.right[text] = bool(text) and is_right(self.example, text)
         return self.right[text]
 
     def state(self, tree: SearchTree, node: Node) -> str | None:

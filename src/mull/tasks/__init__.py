@@ -6,6 +6,7 @@ For evaluation and training only: nothing that runs at test time imports this ro
 from mull.tasks.blind import blind_pass_at_k, blind_successes, pass_at_k
 from mull.tasks.countdown_solver import Arithmetic, CountdownSolver
 from mull.tasks.example import Example, Form, Grader
+from mull.tasks.files import is_task_file, parse_examples, read_examples
 from mull.tasks.generators import TASKS, Task, generate, sample_text, task_named, write_trace
 from mull.tasks.graders import GRADERS, grade
 from mull.tasks.split import Split, in_held_out_bucket, is_held_out
@@ -28,7 +29,10 @@ __all__ = [
     "grade",
     "in_held_out_bucket",
     "is_held_out",
+    "is_task_file",
+    "parse_examples",
     "pass_at_k",
+    "read_examples",
     "sample_text",
     "suite_named",
     "task_named",
