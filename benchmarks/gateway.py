@@ -1,0 +1,273 @@
+"""What the gateway costs: against the bare server behind it, in one run, on one machine.
+
+    python benchmarks/gateway.py [--requests 2000] [--rounds 300]
+
+Starts a server that answers at once (its own process), `mull serve` before it (its own process),
+and asks both in turn. CPU time is that of the gateway's process alone, as the kernel counts it.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+CALL_SECONDS = 0.1
+"""Of one call of the best-of-64."""
+SAID = {"role": "assistant", "content": "4"}
+WHOLE = json.dumps(
+    {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "fake",
+        "choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
+    }
+).encode()
+BODY = {"messages": [{"role": "user", "content": "What is 2 + 2?"}]}
+
+
+def chunk(text: str | None, finish: str | None = None) -> bytes:
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "x", "choices": [choice]}).encode() + b"\n\n"
+
+
+TOKEN = chunk(" word")
+LAST = chunk(None, "stop")
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}\n\n'
+
+
+class Upstream:
+    """The server behind, as bare as can be."""
+
+    def __init__(self) -> None:
+        self.slowest = 0.0
+        self.left_at = 0.0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        if scope["path"] == "/v1/models":
+            return await self.reply(send, b'{"data":[{"id":"fake"}]}')
+        if scope["path"] == "/seen":
+            seen = {"slowest": self.slowest, "left_at": self.left_at}
+            self.slowest = 0.0
+            return await self.reply(send, json.dumps(seen).encode())
+        if scope["path"] != "/v1/chat/completions":
+            return await self.reply(send, b'{"error":{"message":"no"}}', 404)
+        asked = json.loads(body)
+        if not asked.get("stream"):
+            return await self.reply(send, WHOLE)
+        return await self.stream(receive, send, asked["max_tokens"])
+
+    async def reply(self, send: Any, body: bytes, status: int = 200) -> None:
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def stream(self, receive: Any, send: Any, max_tokens: int) -> None:
+        """1: one call of a search; 2: for ever; else so many events."""
+        started = time.monotonic()
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+        async def write(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        if max_tokens == 1:
+            await asyncio.sleep(CALL_SECONDS)
+        elif max_tokens == 2:
+            await write(TOKEN)
+            await receive()  # until the client has left
+            self.left_at = time.monotonic()
+            return
+        else:
+            for _ in range(max_tokens):
+                await write(TOKEN)
+        await write(TOKEN + LAST + USAGE + b"data: [DONE]\n\n")
+        await send({"type": "http.response.body", "body": b""})
+        self.slowest = max(self.slowest, time.monotonic() - started)
+
+
+def serve_upstream(port: int) -> None:
+    uvicorn.run(Upstream(), port=port, log_level="critical", loop="uvloop", ws="none")
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@asynccontextmanager
+async def servers(folder: Path) -> AsyncGenerator[tuple[str, str, int], None]:
+    """The bare server, the gateway, and the gateway's process."""
+    port = 18_000 + os.getpid() % 1000
+    bare = f"http://127.0.0.1:{port}/v1"
+    behind = subprocess.Popen([sys.executable, __file__, "--upstream", str(port)])  # noqa: S603
+    try:
+        await answering(f"{bare}/models")
+        command = [sys.executable, "-m", "mull", "serve", "--port", "0", "--slots", "256"]
+        command += ["--journal", str(folder / "served.db"), "--model", f"fake=openai:{bare}#fake"]
+        gateway = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
+        try:
+            assert gateway.stderr is not None  # noqa: S101
+            line = gateway.stderr.readline()
+            while " at http" not in line:
+                line = gateway.stderr.readline()
+            yield bare, line.split(" at ")[1].strip(), gateway.pid
+        finally:
+            gateway.kill()
+            gateway.wait()
+    finally:
+        behind.kill()
+        behind.wait()
+
+
+async def answering(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(200):
+            try:
+                async with session.get(url) as response:
+                    await response.read()
+                    return
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+
+
+async def ask(session: aiohttp.ClientSession, url: str, **fields: Any) -> bytes:
+    body = {"model": "fake", **BODY, **fields}
+    async with session.post(f"{url}/chat/completions", json=body) as response:
+        data = await response.read()
+        if response.status != 200:
+            raise SystemExit(f"{response.status}: {data!r}")
+        return data
+
+
+async def added_latency(
+    session: aiohttp.ClientSession, bare: str, url: str, rounds: int
+) -> tuple[float, float]:
+    """Milliseconds of one request at a time, bare and through the gateway, in turn."""
+    seconds: dict[str, list[float]] = {bare: [], url: []}
+    for _ in range(rounds):
+        for each, taken in seconds.items():
+            start = time.perf_counter()
+            await ask(session, each)
+            taken.append(time.perf_counter() - start)
+    return statistics.median(seconds[bare]) * 1e3, statistics.median(seconds[url]) * 1e3
+
+
+async def cpu_of(pid: int, work: Any, count: int) -> float:
+    """Microseconds of the gateway's CPU for each of `count` things."""
+    before = cpu_seconds(pid)
+    await work
+    return (cpu_seconds(pid) - before) / count * 1e6
+
+
+async def crowd(session: aiohttp.ClientSession, url: str, requests: int) -> None:
+    """So many requests, 32 at a time."""
+
+    async def some() -> None:
+        for _ in range(requests // 32):
+            await ask(session, url)
+
+    await asyncio.gather(*(some() for _ in range(32)))
+
+
+async def streams(session: aiohttp.ClientSession, url: str, num_events: int) -> None:
+    """Eight streams of many events."""
+    asking = (ask(session, url, stream=True, max_tokens=num_events) for _ in range(8))
+    await asyncio.gather(*asking)
+
+
+async def best_of_64(session: aiohttp.ClientSession, bare: str, url: str, rounds: int) -> float:
+    """Milliseconds beyond the slowest of the 64 calls; the median of several."""
+    beyond = list[float]()
+    root = bare.removesuffix("/v1")
+    for _ in range(rounds):
+        async with session.get(f"{root}/seen") as response:
+            await response.read()
+        start = time.perf_counter()
+        await ask(session, url, model="bon-64-fake", max_tokens=1)
+        taken = time.perf_counter() - start
+        async with session.get(f"{root}/seen") as response:
+            beyond.append(taken - (await response.json())["slowest"])
+    return statistics.median(beyond) * 1e3
+
+
+async def cancelling(session: aiohttp.ClientSession, bare: str, url: str, rounds: int) -> float:
+    """Milliseconds from a client's leaving to the server behind hearing of it; the median."""
+    heard = list[float]()
+    root = bare.removesuffix("/v1")
+    body = {"model": "fake", **BODY, "stream": True, "max_tokens": 2}
+    for _ in range(rounds):
+        response = await session.post(f"{url}/chat/completions", json=body)
+        await response.content.readany()
+        left = time.monotonic()
+        response.close()
+        await asyncio.sleep(0.3)
+        async with session.get(f"{root}/seen") as seen:
+            heard.append((await seen.json())["left_at"] - left)
+    return statistics.median(heard) * 1e3
+
+
+async def measure(requests: int, rounds: int) -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            servers(Path(folder)) as (bare, url, pid),
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            await crowd(session, url, 320)
+            direct, through = await added_latency(session, bare, url, rounds)
+            say(f"one at a time: {direct:.2f} ms bare, {through:.2f} ms through the gateway, "
+                f"{through - direct:+.2f} ms added (p50)")  # fmt: skip
+            cpu = await cpu_of(pid, crowd(session, url, requests), requests // 32 * 32)
+            say(f"32 at a time: {cpu:.0f} µs CPU a request, {1e6 / cpu:,.0f} requests/s a core")
+            cpu = await cpu_of(pid, streams(session, url, 20_000), 160_000)
+            say(f"streams: {cpu:.2f} µs CPU an event")
+            before = cpu_seconds(pid)
+            beyond = await best_of_64(session, bare, url, 9)
+            cpu = (cpu_seconds(pid) - before) / 9 * 1e3
+            say(f"best of 64: {beyond:.1f} ms beyond its slowest call (p50), {cpu:.0f} ms CPU")
+            heard = await cancelling(session, bare, url, 15)
+            say(f"a client leaves: {heard:.1f} ms until the server behind hears of it (p50)")
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            (size,) = [line.split()[1] for line in status.splitlines() if "VmRSS" in line]
+            say(f"memory: {int(size) / 1024:.0f} MB")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--upstream", type=int)
+    options = parser.parse_args()
+    if options.upstream:
+        serve_upstream(options.upstream)
+    else:
+        asyncio.run(measure(options.requests, options.rounds))
+
+
+if __name__ == "__main__":
+    main()
