@@ -1,5 +1,7 @@
 """Anthropic's own client against a real server on loopback."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -8,6 +10,9 @@ import pytest
 from server.serving import GAME, RIGHT, SUM, WRONG, Served, scripted, serving
 
 from mull.policies.scripted import Reply
+from mull.server.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
 
 
 def client_of(served: Served) -> anthropic.AsyncAnthropic:
@@ -124,3 +129,13 @@ async def test_prometheus_reads_what_solves_came_to() -> None:
     assert 'mull_call_slowdown_count{tier="standard"} 4.0' in text
     assert 'mull_requests_total{path="/v1/messages",status="200"} 1.0' in text
     assert 'mull_calls{model="toy",state="waiting"} 0.0' in text
+
+
+def test_the_dashboard_asks_for_nothing_that_is_not_counted() -> None:
+    asked = set(re.findall(r"mull_[a-z_]+", (ROOT / "docs/grafana.json").read_text()))
+    known = set[str]()
+    for family in Metrics().registry.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        known |= {f"{family.name}{suffix}" for suffix in suffixes.get(family.type, [""])}
+    assert asked <= known
+    assert len(asked) >= 10
