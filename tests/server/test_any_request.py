@@ -77,7 +77,7 @@ def post(address: str, path: str, body: bytes) -> tuple[int, bytes]:
     return response.status, data
 
 
-PATHS = st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/verify"])
+PATHS = st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/verify"])
 OFTEN = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

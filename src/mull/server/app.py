@@ -10,7 +10,7 @@ from typing import Final
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mull.server import chat, checking, listing, messages, solve_routes
+from mull.server import chat, checking, listing, messages, responses, solve_routes
 from mull.server.accounts import ANYBODY, Account, Caller
 from mull.server.errors import ApiError, ClientLeftError, api_error_of
 from mull.server.gateway import Gateway
@@ -126,6 +126,7 @@ def app_of(gateway: Gateway) -> ASGIApp:
     return Router(
         [
             route("/v1/chat/completions", chat.complete),
+            route("/v1/responses", responses.respond),
             route("/v1/messages", messages.reply, shape=messages.anthropic_error),
             route("/v1/verify", checking.verify),
             route("/v1/models", listing.models, "GET"),
