@@ -6,6 +6,7 @@ BIN := .venv/bin
 BASE_TESTS := $(wildcard $(addprefix tests/,\
 	core puzzles search control store solver cli build tasks verifiers policies/test_scripted.py policies/test_replay.py \
 	policies/test_anthropic.py policies/test_gemini.py policies/test_hosted_faults.py \
+	policies/test_scheduling.py policies/test_scheduling_queue.py server/test_chat.py \
 	policies/test_openai_dialects.py policies/test_openai_faults.py policies/test_openai_reader.py \
 	policies/test_priced.py \
 	test_public_api.py test_examples.py))
