@@ -11,6 +11,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 PRINTED = {
     "own_check.py": "2 4 8 1 7 1 with confidence 1.0\n",
     "own_strategy.py": "3 after 3 answers\n",
+    "own_task.py": "self_consistency ['0% right', '0% right', '50% right']\n",
     "own_verifier.py": "2 4 8 1 7 1\n",
     "solve.py": (
         "greedy: no answer\n  stopped: completed after 25 tokens\n"

@@ -14,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
-SECONDS_TO_START = 400
+SECONDS_TO_START = 900
 # `vllm serve` needs metadata that the rebuild lacks; the module does not.
 MODULE = "vllm.entrypoints.openai.api_server"
 QUIET = {

@@ -49,7 +49,7 @@ __all__ = [
     "test_thinking_off_closes_the_thought_before_it_starts",
     "test_thoughts_and_answer_are_told_apart",
 ]
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1500)]
 # Blocks of 32 tokens: a step of a search is short, and only whole blocks are remembered.
 OPTIONS = ("--max-num-seqs", "64", "--block-size", "32", "--enable-prompt-tokens-details")
 

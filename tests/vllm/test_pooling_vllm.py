@@ -18,7 +18,7 @@ from mull.core.problem import Problem
 from mull.core.steps import Step, Trajectory
 from mull.models.tokenizer import TextTokenizer
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1500)]
 TAG = "<|reserved_0|>"
 
 

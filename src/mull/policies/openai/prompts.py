@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from re import compile as compile_pattern
 from typing import Final
 
 from mull.core.codec import Json
 from mull.core.expansion import Thinking
-from mull.core.problem import Message
+from mull.core.problem import Message, Role
 from mull.core.steps import Trajectory
 from mull.policies.openai.client import CallError, Client
 from mull.policies.openai.dialects import Dialect, Rendering
@@ -18,6 +20,9 @@ _REMEMBERED: Final = 256
 """Rendered prompts kept; a solve needs one or two."""
 _PLACE: Final = "\uf8ff"
 """Around what stands for a message while its template is rendered."""
+
+_SPELLED: Final = compile_pattern(r"<[^\s<>]{1,60}>|\[[^\s\[\]]{1,60}\]")
+"""What special tokens are spelled like, as `<|end|>`, `</s>` or `[INST]`."""
 
 Opening = tuple[tuple[Message, ...], Thinking]
 """What a rendered prompt depends on."""
@@ -70,6 +75,8 @@ class Renderer:
         """Token ids of a text; in data no spelling of a special token becomes one."""
         if not text:
             return ()
+        if is_data and self.dialect.rendering is Rendering.TOKENIZE:
+            return await self._tokenize_apart(text)
         body: dict[str, Json] = {"model": self.model, "prompt": text, "add_special_tokens": False}
         if self.dialect.rendering is Rendering.APPLY_TEMPLATE:
             body = {"content": text, "add_special": False, "parse_special": not is_data}
@@ -92,7 +99,7 @@ class Renderer:
         body: dict[str, Json] = {"model": self.model, "messages": wire_messages(messages)}
         if thinking is Thinking.OFF:
             body |= self.dialect.thinking_off
-        if rendering is Rendering.TOKENIZE:
+        if rendering is Rendering.TOKENIZE and not await self._special([*messages]):
             ids = await self._ids({**body, "add_generation_prompt": True})
             return Prompt(token_ids=ids, thinks=await self._thinks(ids))
         return await self._rendered_around(messages, body)
@@ -107,7 +114,13 @@ class Renderer:
             {"role": message.role.value, "content": place}
             for message, place in zip(messages, places, strict=True)
         ]
-        rest = text_of((await self.client.post("/apply-template", body)).get("prompt"))
+        rest = await self._template_text(body)
+        if places[-1] not in rest:
+            raise CallError(
+                f"the chat template of `{self.model}` hides where the problem stands, which spells "
+                "control tokens",
+                retryable=False,
+            )
         ids, text = list[int](), ""
         for message, place in zip(messages, places, strict=True):
             before, found, after = rest.partition(place)
@@ -117,6 +130,31 @@ class Renderer:
                 text, rest = text + before + message.content, after
         ids += await self.tokenize(rest)
         return Prompt(text + rest, tuple(ids), thinks=rest.rfind(OPEN) > rest.rfind(CLOSE))
+
+    async def _template_text(self, body: dict[str, Json]) -> str:
+        """A rendered conversation as text."""
+        if self.dialect.rendering is Rendering.APPLY_TEMPLATE:
+            return text_of((await self.client.post("/apply-template", body)).get("prompt"))
+        ids = await self._ids({**body, "add_generation_prompt": True})
+        asked: dict[str, Json] = {"model": self.model, "tokens": list(ids)}
+        return text_of((await self.client.post("/detokenize", asked)).get("prompt"))
+
+    async def _special(self, messages: Sequence[Message]) -> frozenset[str]:
+        """What messages spell and the server reads as one token, special or not.
+
+        vLLM has no way to be told that a text is data.
+        """
+        spelled = {found for each in messages for found in _SPELLED.findall(each.content)}
+        return frozenset([each for each in spelled if len(await self.tokenize(each)) == 1])
+
+    async def _tokenize_apart(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that is cut inside every spelling of a special token."""
+        special = await self._special([Message(Role.USER, text)])
+        cuts = [each.start() + 1 for each in _SPELLED.finditer(text) if each[0] in special]
+        ids = list[int]()
+        for start, end in pairwise([0, *cuts, len(text)]):
+            ids += await self.tokenize(text[start:end])
+        return tuple(ids)
 
     async def _thinks(self, ids: tuple[int, ...]) -> bool:
         """Whether the prompt leaves a thought open; only a mark that is one token is seen."""
