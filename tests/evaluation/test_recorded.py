@@ -15,6 +15,14 @@ from mull.evaluation.recorded.games import tot
 from mull.evaluation.recorded.measures import draw
 from mull.evaluation.recorded.programs import any_of_best_groups
 from mull.evaluation.recorded.runs import epoch
+from mull.evaluation.recorded.selection import (
+    ANY,
+    choices,
+    intervals,
+    shuffled,
+    together,
+    tokens_of,
+)
 from mull.tasks.recorded import READERS, rows_of
 from mull.tasks.recorded.sets import RecordedSet, recorded_problem
 
@@ -148,3 +156,42 @@ def test_rank_correlation_knows_order_reversal_and_ties() -> None:
     assert rank_correlation([(1, 10), (2, 20), (3, 30)]) == 1.0
     assert rank_correlation([(1, 30), (2, 20), (3, 10)]) == -1.0
     assert rank_correlation([(1, 10), (1, 20), (2, 30)]) == pytest.approx(0.866, abs=1e-3)
+
+
+async def test_choices_at_equal_cost_average_over_orders_and_never_pass_any() -> None:
+    toy = game(("41", 0.2, False), ("42", 0.9, True), ("41", 0.1, False), ("40", 0.3, False))
+    found = await choices(toy, ["self_consistency", "best_of_n"], (1, 4), orders=40, seed=3)
+    assert found["best_of_n", 4] == [pytest.approx(1.0)]
+    assert found["self_consistency", 4] == [0.0]
+    assert found["self_consistency", 1] == found["best_of_n", 1]
+    assert found["best_of_n", 1] == [pytest.approx(0.25, abs=0.2)]
+    assert (found[ANY, 1], found[ANY, 4]) == ([0.25], [1.0])
+    again = await choices(toy, ["self_consistency", "best_of_n"], (1, 4), orders=40, seed=3)
+    assert again == found
+    assert intervals([found])[ANY, 1].value == 25.0
+    assert intervals([found, found])[ANY, 1].value == 25.0
+
+
+def test_an_order_moves_samples_with_their_grades() -> None:
+    toy = game(*((str(k), None, k == 3) for k in range(6)))
+    other = shuffled(toy, 5).problems[0]
+    assert sorted(record.answer or "" for record in other.records) == list("012345")
+    assert other.records != toy.problems[0].records
+    assert [
+        record.answer for record, right in zip(other.records, other.right, strict=True) if right
+    ] == ["3"]
+
+
+def test_models_together_are_one_set_of_the_problems_that_all_answered() -> None:
+    first, second = game(("41", None, False)), game(("42", None, True))
+    both = together("both", [first, second])
+    assert both.problems[0].right == (False, True)
+    assert [record.answer for record in both.problems[0].records] == ["41", "42"]
+    elsewhere = replace(second, problems=())
+    assert together("none", [first, elsewhere]).problems == ()
+
+
+def test_tokens_of_a_sample_are_hidden_ones_too() -> None:
+    records = [(Record("?", tokens=4, hidden_tokens=2), True), (Record("?"), False)]
+    recorded = RecordedSet("run", "m", (recorded_problem("toy", "0", "?", "42", records),))
+    assert tokens_of(recorded) == 3.0
