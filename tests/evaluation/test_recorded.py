@@ -67,6 +67,7 @@ async def test_replay_gives_the_numbers_that_a_data_folder_states(name: str) -> 
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 async def test_replay_gives_the_votes_of_the_multiple_choice_runs_too() -> None:
     need("epoch_frontier_samples")
     lines = await epoch(rows_of(DATA, "epoch_frontier_samples"))
@@ -75,6 +76,7 @@ async def test_replay_gives_the_votes_of_the_multiple_choice_runs_too() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 async def test_our_tree_of_thoughts_gives_every_width_of_the_recorded_search() -> None:
     need("tot_gpt4")
     lines = await tot(rows_of(DATA, "tot_gpt4"))
@@ -82,6 +84,7 @@ async def test_our_tree_of_thoughts_gives_every_width_of_the_recorded_search() -
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["cruxeval_codellama7b", "routellm", "zeroeval_multimodel"])
 async def test_numbers_of_a_part_are_near_those_of_the_whole(name: str) -> None:
     """Within what half of the problems can differ by: five percentage points."""
@@ -97,6 +100,7 @@ async def test_numbers_of_a_part_are_near_those_of_the_whole(name: str) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 async def test_gsm8k_verdicts_are_those_of_our_own_reading() -> None:
     need("gsm8k")
     lines, _ = await table_of(DATA, "gsm8k")
