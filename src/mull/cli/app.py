@@ -15,6 +15,7 @@ from mull.cli import (
     audit,
     check,
     demo,
+    doctor,
     evaluate,
     export,
     models,
@@ -48,6 +49,7 @@ app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=runs.EXAMPLES)(runs.runs)
 app.command(epilog=serve.EXAMPLES)(serve.serve)
 app.command()(serve.key)
+app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(epilog=traces.EXAMPLES)(traces.trace)
 app.command(epilog=models.EXAMPLES)(models.models)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
