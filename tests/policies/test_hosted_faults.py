@@ -265,7 +265,9 @@ async def test_what_it_cannot_do_is_refused_by_name(
     assert [message in each.message for each in failed if isinstance(each, Failed)] == [True, False]
 
 
-@pytest.mark.parametrize("num_runs", [25, pytest.param(1000, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "num_runs", [25, pytest.param(1000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
 async def test_with_three_in_ten_calls_failing_six_of_eight_samples_come(
     name: str, num_runs: int
 ) -> None:

@@ -9,6 +9,7 @@ from mull.core.clock import VirtualClock
 from mull.core.errors import BadInputError
 from mull.core.events import StopReason
 from mull.core.expansion import Expansion, ExpansionKind, Failed, Finish, Grown, Limits
+from mull.core.journal import MemoryJournal
 from mull.core.problem import Problem
 from mull.core.protocols import Policy, Verifier
 from mull.core.recorded_search import RecordedSearches, Thought
@@ -123,24 +124,25 @@ async def test_a_sample_grown_in_any_pieces_is_the_recorded_one(
     assert total(grown) == Usage(3, 0, tokens, hidden)
 
 
-async def test_a_limit_cuts_a_sample_short_of_its_answer() -> None:
-    (parts,) = await outcomes(sample("42", tokens=10), count=1, max_tokens=4)
-    assert isinstance(parts[-1], Grown)
-    assert parts[-1].finish is Finish.LENGTH
-    assert not parts[-1].step.is_final
-    assert total(parts).generated_tokens == 4
+async def test_a_limit_below_what_a_sample_took_is_a_failure_that_names_both() -> None:
+    ((failed,),) = await outcomes(sample("42", tokens=7, hidden_tokens=3), count=1, max_tokens=9)
+    assert isinstance(failed, Failed)
+    limit = "more than its limit of 9 (`max_tokens`)"
+    assert failed.message == f"`my.jsonl`: this sample took 10 tokens, {limit}"
+    assert failed.usage == Usage()
 
 
-async def test_a_solve_whose_answers_were_all_cut_off_says_so() -> None:
-    policy = ReplayPolicy(recording(sample("42", tokens=10), sample("42", tokens=2)))
-    spec = Spec("self_consistency", {"n": 1, "max_tokens": 4})
-    solution = await solver_with(policy, spec).solve(PROBLEM)
-    note = "1 of 1 answers were cut off at their limit of 4 tokens (`max_tokens`)"
-    assert (solution.answer, solution.notes) == (None, (note,))
-    enough = await solver_with(policy, Spec("self_consistency", {"n": 2, "max_tokens": 4})).solve(
-        PROBLEM
-    )
-    assert (enough.answer, enough.notes) == ("42", ("1 of 1 votes",))
+async def test_a_budget_that_falls_short_cuts_a_sample_and_a_larger_one_gives_the_rest() -> None:
+    journal = MemoryJournal()
+    policy, spec = ReplayPolicy(recording(sample("42", tokens=10))), Spec("greedy")
+    solver = solver_with(policy, spec, journal=journal)
+    cut = await solver.solve(PROBLEM, budget=Budget(max_tokens=4), solve_id="s")
+    assert (cut.answer, cut.stop) == (None, StopReason.BUDGET_TOKENS)
+    assert cut.usage.generated_tokens == 4
+    whole = await solver.resume("s", extra=Budget(max_tokens=6))
+    assert (whole.answer, whole.usage.generated_tokens) == ("42", 10)
+    assert whole.trajectory is not None
+    assert whole.trajectory.text == "it is 4242"
 
 
 def test_replay_and_its_scores_fit_their_seams() -> None:

@@ -636,3 +636,15 @@ async def test_a_failure_that_the_policy_reports_is_recorded_as_it_is() -> None:
     assert solution.stop is StopReason.FAILED
     assert all(each.retryable for each in solution.tree.failures.values())
     assert solution.usage == Usage(discarded_tokens=3, calls=3, seconds=solution.usage.seconds)
+
+
+async def test_a_solve_whose_answers_were_all_cut_off_says_so() -> None:
+    policy = ScriptedPolicy(by_sample({PROBLEM.statement: ["six times seven is 42", "42"]}))
+    short = Spec("self_consistency", {"n": 1, "max_tokens": 3})
+    solution = await solver_with(policy, short).solve(PROBLEM)
+    note = "1 of 1 answers were cut off at their limit of 3 tokens (`max_tokens`)"
+    assert (solution.answer, solution.notes) == (None, (note,))
+    enough = await solver_with(policy, replace(short, options={"n": 2, "max_tokens": 3})).solve(
+        PROBLEM
+    )
+    assert (enough.answer, enough.notes) == ("42", ("1 of 1 votes",))

@@ -25,9 +25,10 @@ from mull.core.usage import Usage
 class ReplayPolicy:
     """Gives every record once and none twice: beyond the last one a branch fails.
 
-    Where the tokens of a sample lie in its text is not recorded. They are taken to be spread evenly
-    over its characters, after its hidden ones: so a limit of tokens cuts it, and a larger budget
-    gives the rest.
+    A branch that may not take as many tokens as its record took fails as well: what the model would
+    have said under another limit is not known. A budget that falls short cuts the sample, and a
+    larger one gives the rest. Where the tokens lie in the text is not recorded: they are taken to
+    be spread evenly over its characters, after the hidden ones.
     """
 
     recording: Recording
@@ -88,6 +89,10 @@ class ReplayPolicy:
             yield Failed(branch.id, f"{name} has {num} samples of this problem; {asked}")
         elif record.error:
             yield Failed(branch.id, record.error, _lost(record, call))
+        elif record.tokens + record.hidden_tokens > branch.expansion.limits.max_tokens:
+            took = f"this sample took {record.tokens + record.hidden_tokens} tokens"
+            limit = f"its limit of {branch.expansion.limits.max_tokens} (`max_tokens`)"
+            yield Failed(branch.id, f"{name}: {took}, more than {limit}")
         else:
             yield from _steps(call, record)
 
