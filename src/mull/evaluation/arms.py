@@ -6,6 +6,7 @@ from typing import Final
 
 from mull.core.errors import BadInputError
 from mull.core.spec import Option
+from mull.evaluation.budgets import Rule, rule_of, strategy_behind
 from mull.search import strategy_options
 from mull.tasks import Form
 
@@ -31,8 +32,13 @@ class Arm:
 
     @property
     def strategy(self) -> str:
-        """The strategy's name."""
-        return self.text.partition("+")[0]
+        """The name it is asked for by, as in `budgets.RULES`."""
+        return name_in(self.text)
+
+    @property
+    def rule(self) -> Rule:
+        """How it is given a budget."""
+        return rule_of(self.strategy)
 
     @property
     def name(self) -> str:
@@ -70,10 +76,15 @@ def _text(value: Option) -> str | None:
     return None if value is None else str(value)
 
 
+def name_in(text: str) -> str:
+    """The name in `NAME+option=value+…`."""
+    return text.partition("+")[0]
+
+
 def options_said(text: str) -> dict[str, Option]:
-    """The options of `STRATEGY+name=value+…`; BadInputError for what cannot be read."""
+    """The options in `NAME+option=value+…`; BadInputError for what cannot be read."""
     name, *said = text.split("+")
-    known, options = strategy_options(name), dict[str, Option]()
+    known, options = strategy_options(strategy_behind(name)), dict[str, Option]()
     for each in said:
         option, equals, value = each.partition("=")
         if not equals or option not in known:

@@ -10,10 +10,10 @@ from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Sampling, Thinking
 from mull.core.spec import Option, Spec
 from mull.engine import Dtype
-from mull.evaluation.arms import BEST, GREEDY, VOTES, Arm, options_said
-from mull.evaluation.budgets import RULES, Rule
+from mull.evaluation.arms import BEST, GREEDY, VOTES, Arm, name_in, options_said
+from mull.evaluation.budgets import rule_of, strategy_behind
 from mull.evaluation.problems import ProblemSet
-from mull.search import STRATEGIES, strategy_options, unguided
+from mull.search import strategy_options, unguided
 from mull.tasks import Form
 
 FORMS: Final = ("reasoning", "direct")
@@ -69,14 +69,11 @@ class EvalConfig:
         self._check_names()
 
     def _check_names(self) -> None:
-        strategies = [text.partition("+")[0] for text in self.strategies]
-        for kind, names, known in (
-            ("strategy", strategies, STRATEGIES),
-            ("form", self.forms, FORMS),
-        ):
-            for name in names:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
+        for text in self.strategies:
+            rule_of(name_in(text))
+        for form in self.forms:
+            if form not in FORMS:
+                raise UnknownNameError("form", form, FORMS)
         if not (self.models and self.strategies and self.forms):
             raise BadInputError("an evaluation needs at least one model, strategy and form")
         for arm in self.arms(self.models[0]):
@@ -101,7 +98,7 @@ class EvalConfig:
 
     def _options(self, text: str) -> dict[str, Option]:
         said = options_said(text)
-        known = strategy_options(text.partition("+")[0])
+        known = strategy_options(strategy_behind(name_in(text)))
         unchecked = text in {VOTES, GREEDY}
         offered = {"verifier": None if unchecked else self.verifier, "guide": self.guide}
         judges = {name: judge for name, judge in offered.items() if judge and name in known}
@@ -113,12 +110,13 @@ class EvalConfig:
             "max_tokens": self.max_tokens,
             "thinking": (Thinking.AUTO if arm.form == "reasoning" else Thinking.OFF).value,
             **{name: getattr(self.sampling, name) for name in SAMPLING},
-            **rule_of(arm).options(budget, self.problems.depth),
+            **arm.rule.options(budget, self.problems.depth),
             **arm.options,
         }
-        known = strategy_options(arm.strategy)
+        strategy = strategy_behind(arm.strategy)
+        known = strategy_options(strategy)
         given = {name: value for name, value in offered.items() if value is not None}
-        return Spec(arm.strategy, {name: given[name] for name in given if name in known})
+        return Spec(strategy, {name: given[name] for name in given if name in known})
 
     def budgets_of(self, arm: Arm) -> tuple[int, ...]:
         """At what budgets an arm is measured, ascending.
@@ -126,7 +124,7 @@ class EvalConfig:
         A replayed arm costs nothing to measure, so it is at every power of two as well: between
         sparse points a curve read off a straight line would be read too low.
         """
-        rule = rule_of(arm)
+        rule = arm.rule
         if rule.has_one_budget:
             return (1,)
         if not rule.is_replayed:
@@ -143,20 +141,14 @@ class EvalConfig:
         return cast("Mapping[str, Json]", json.loads(json.dumps(asdict(self))))
 
 
-def rule_of(arm: Arm) -> Rule:
-    """How the arm's strategy is given a budget."""
-    return RULES[arm.strategy]
-
-
 def _check_judges(arm: Arm) -> None:
     """Refuse an arm that needs a verifier or a guide and has none."""
-    for option, is_required in strategy_options(arm.strategy).items():
+    for option, is_required in strategy_options(strategy_behind(arm.strategy)).items():
         if option not in {"verifier", "guide"} or not is_required or arm.options.get(option):
             continue
-        free = unguided()
         raise BadInputError(
             f"strategy `{arm.strategy}` needs a {option} and there is none",
-            hint=f"name one with `--{option}`, or choose one that does not: {', '.join(free)}",
+            hint=f"name one with `--{option}`, or choose one that does not: {', '.join(unguided())}",
         )
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mull.build import OpenModel, StrategyTable, answer_keys, close_verifiers, open_model
+from mull.build import (
+    OpenModel,
+    StrategyTable,
+    answer_keys,
+    close_verifiers,
+    find_verifier,
+    open_model,
+)
+from mull.build.strategies import AUTO
 from mull.core.expansion import Expansion
 from mull.core.problem import Problem
 from mull.core.protocols import Verifier
@@ -16,7 +24,9 @@ from mull.core.usage import Headroom
 from mull.engine import Dtype
 from mull.evaluation.arms import Arm
 from mull.evaluation.bank import Bank
-from mull.evaluation.config import EvalConfig, rule_of
+from mull.evaluation.config import EvalConfig
+from mull.evaluation.judges import Evidence, Judgement
+from mull.evaluation.reading import Grades
 from mull.evaluation.report import Report
 from mull.evaluation.results import RunDirectory, run_directory, writable
 from mull.evaluation.runner import DEFAULT_ROWS, Progress, Runner, verifier_named
@@ -85,7 +95,15 @@ async def evaluate(
         finally:
             await close_verifiers(bench.verifiers)
         sheets = sheets_of(config, examples, directory.results)
-        report = Report.of(config, directory.sources, sheets, examples, command)
+        judgements = _judgements(directory, examples, bench)
+        report = Report.of(
+            config,
+            directory.sources,
+            sheets,
+            examples=examples,
+            judgements=judgements,
+            command=command,
+        )
     write_report(report, path)
     return report
 
@@ -115,11 +133,11 @@ async def _measure(
     config = directory.config
     runner = Runner(directory, examples, bench.verifiers, answer_keys(), watcher, rows=bench.rows)
     arms = config.arms(model)
-    groups = _by_rollouts(config, [arm for arm in arms if rule_of(arm).is_replayed])
+    groups = _by_rollouts(config, [arm for arm in arms if arm.rule.is_replayed])
     searches = [
         (budget, arm)
         for arm in arms
-        if not rule_of(arm).is_replayed
+        if not arm.rule.is_replayed
         for budget in config.budgets_of(arm)
         if runner.missing(arm, budget)
     ]
@@ -128,7 +146,7 @@ async def _measure(
         return
     async with _workers(directory, model, bench) as workers:
         for group in replays:
-            await _replay(runner, group, workers, bench.bank or directory.path / BANK)
+            await _replay(runner, group, workers, bench)
         for budget, arm in sorted(searches, key=lambda each: each[0]):
             await runner.search(arm, budget, workers)
 
@@ -149,11 +167,10 @@ async def _workers(
 
 
 async def _replay(
-    runner: Runner, arms: Sequence[Arm], workers: Sequence[OpenModel], root: Path
+    runner: Runner, arms: Sequence[Arm], workers: Sequence[OpenModel], bench: Bench
 ) -> None:
     """Record what these arms need of one bank, then measure them on it."""
-    asked = rollout_asked(runner.directory.config, arms[0])
-    bank = Bank.under(root, workers[0].policy.capabilities.model, asked)
+    bank = _bank(runner.directory, arms[0], bench)
     units = runner.missing_replays(arms)
     await runner.fill(bank, units, workers)
     for name in dict.fromkeys(judge for arm in arms for judge in arm.judges):
@@ -161,11 +178,39 @@ async def _replay(
     await runner.replay(bank, arms, units)
 
 
+def _judgements(
+    directory: RunDirectory, examples: Sequence[Example], bench: Bench
+) -> tuple[Judgement, ...]:
+    """How good the judges of the replayed arms are that may err."""
+    config, evidence = directory.config, Evidence()
+    exact = find_verifier(AUTO, examples[0].problem.answer_kind)
+    sure = None if exact is None else exact.source.verifier
+    replayed = [
+        arm for model in config.models for arm in config.arms(model) if arm.rule.is_replayed
+    ]
+    for arms in _by_rollouts(config, replayed):
+        names = {name for arm in arms for name in arm.judges} - {sure}
+        sources = [verifier_named(bench.verifiers, name).source for name in sorted(names)]
+        bank = _bank(directory, arms[0], bench)
+        for example in examples if sources else ():
+            grades = Grades(example)
+            for seed in config.seeds_of(arms[0]):
+                evidence.add(bank.record(example.problem, seed, sources), grades)
+    return evidence.judgements()
+
+
+def _bank(directory: RunDirectory, arm: Arm, bench: Bench) -> Bank:
+    """Where the rollouts of an arm are kept. Its model is known by now."""
+    asked = rollout_asked(directory.config, arm)
+    root = bench.bank or directory.path / BANK
+    return Bank.under(root, directory.sources[arm.model], asked)
+
+
 def _by_rollouts(config: EvalConfig, arms: Sequence[Arm]) -> list[list[Arm]]:
     """Arms that can be measured on the same rollouts."""
-    groups = dict[str, list[Arm]]()
+    groups = dict[tuple[str, str], list[Arm]]()
     for arm in arms:
-        groups.setdefault(rollout_asked(config, arm).asked, []).append(arm)
+        groups.setdefault((arm.model, rollout_asked(config, arm).asked), []).append(arm)
     return list(groups.values())
 
 

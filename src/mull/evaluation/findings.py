@@ -137,7 +137,7 @@ def _stratum_rows(
         accuracy = mean_intervals(sheet.right()[chosen])
         tokens, flops = sheet.cost(Axis.TOKENS)[chosen], sheet.cost(Axis.FLOPS)[chosen]
         for place, n in _asked(sheet, budgets):
-            if sheet.rule.is_replayed and 2 * n > sheet.budgets[-1]:
+            if sheet.arm.rule.is_replayed and 2 * n > sheet.budgets[-1]:
                 continue
             yield StratumRow(
                 sheet.arm.label,

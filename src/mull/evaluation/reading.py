@@ -5,7 +5,7 @@ reference. Nothing here flows back into a tree.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -43,6 +43,8 @@ class Grades:
     """For exact labels of countdown states, in the arithmetic that traces are written in."""
     puzzle: Puzzle | None = field(init=False)
     right: dict[str, bool] = field(default_factory=dict[str, bool])
+    states: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """State keys by the text that leads there."""
     solvable: dict[str, bool] = field(default_factory=dict[str, bool])
     """By state key."""
 
@@ -60,6 +62,19 @@ class Grades:
         if self.puzzle is None or node.step is None or node.step.is_final:
             return None
         return self.puzzle.state_key([step.text for step in tree.steps(node.id)])
+
+    def can_be_solved(self, lines: Sequence[str]) -> bool | None:
+        """Whether an unfinished path can still end well; None without exact labels.
+
+        An illegal one cannot.
+        """
+        if not isinstance(self.puzzle, Countdown):
+            return None
+        text = "".join(lines)
+        if text not in self.states:
+            self.states[text] = self.puzzle.state_key(lines)
+        state = self.states[text]
+        return False if state is None else self.is_solvable(state)
 
     def is_solvable(self, state: str) -> bool | None:
         """Whether the target can still be reached; None where there is no exact label."""

@@ -17,6 +17,7 @@ from mull.evaluation.findings import (
     rivalries_of,
     strata_results,
 )
+from mull.evaluation.judges import Judgement
 from mull.evaluation.page import page
 from mull.evaluation.quoted import GPT4_GAME24, SOURCE, Quoted
 from mull.evaluation.sheets import Axis, Sheet
@@ -24,6 +25,7 @@ from mull.evaluation.tables import (
     Table,
     comparisons_table,
     facts_table,
+    judgements_table,
     results_table,
     rivalries_table,
     strata_tables,
@@ -44,6 +46,7 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     strata: tuple[Stratum, ...] = ()
     rivalries: tuple[Rivalry, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
     command: str = ""
     """What to type to get these numbers."""
 
@@ -53,7 +56,9 @@ class Report:
         config: EvalConfig,
         sources: Mapping[str, str],
         sheets: Sequence[Sheet],
+        *,
         examples: Sequence[Example],
+        judgements: Sequence[Judgement] = (),
         command: str = "",
     ) -> "Report":
         """Everything there is to say about the sheets."""
@@ -71,6 +76,7 @@ class Report:
             comparisons_of(sheets, config.budgets),
             strata_results(sheets, config.budgets),
             rivalries_of(sheets),
+            tuple(judgements),
             command,
         )
 
@@ -104,6 +110,7 @@ class Report:
             "comparisons": encode(self.comparisons),
             "strata": encode(self.strata),
             "rivalries": encode(self.rivalries),
+            "judgements": encode(self.judgements),
             "quoted": encode(self.quoted),
             "quoted_source": SOURCE if self.quoted else None,
         }
@@ -117,6 +124,7 @@ class Report:
             *strata_tables(self.strata),
             rivalries_table(self.rivalries),
             facts_table(self.curves, budgets),
+            judgements_table(self.judgements),
         ]
         return [table for table in tables if table.rows]
 

@@ -20,7 +20,6 @@ from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.evaluation.arms import BEST, Arm
 from mull.evaluation.bank import Bank, Record, rollouts_of
-from mull.evaluation.config import rule_of
 from mull.evaluation.journal import NoJournal
 from mull.evaluation.reading import Grades, Judged, MemoizedKeys, read, spent_by
 from mull.evaluation.results import Result, RunDirectory
@@ -174,7 +173,7 @@ class Runner:
         """Run an arm at one budget on every problem it was not measured on yet."""
         units = self.missing(arm, budget)
         total = len(self.examples) * len(self.directory.config.seeds_of(arm))
-        stage = arm.label if rule_of(arm).has_one_budget else f"{arm.label} at {budget}"
+        stage = arm.label if arm.rule.has_one_budget else f"{arm.label} at {budget}"
         count = _Count(stage, total - len(units), total, self.progress)
         spec, lap = self.directory.config.spec(arm, budget), Lap(self.clock)
         strategy = StrategyTable(answer_key=self.answer_key)(spec)
@@ -222,18 +221,21 @@ def solver_for(model: OpenModel, verifiers: Sequence[Verifier], spec: Spec) -> S
 
 
 async def scores_of(record: Record, verifier: Verifier, clock: Clock) -> list[Score | None]:
-    """A verifier's score of every finished rollout; equal ones are judged once and charged each."""
-    paths = {
-        rollout.steps: record.trajectory(sample)
-        for sample, rollout in enumerate(record.rollouts)
-        if rollout.is_finished
-    }
+    """A verifier's score of every finished rollout.
+
+    They are judged in one call, in order: a verifier that reads equal paths once charges the first
+    of them, which is part of every smaller draw that has any.
+    """
+    finished = [place for place, each in enumerate(record.rollouts) if each.is_finished]
     start = clock.now()
-    scores = await verifier.score(list(paths.values())) if paths else []
-    seconds = (clock.now() - start) / max(1, len(paths))
-    timed = [replace(each, usage=replace(each.usage, seconds=seconds)) for each in scores]
-    by_steps = dict(zip(paths, timed, strict=True))
-    return [by_steps[each.steps] if each.is_finished else None for each in record.rollouts]
+    scores = await verifier.score([record.trajectory(place) for place in finished])
+    seconds = (clock.now() - start) / max(1, len(finished))
+    by_place = dict(zip(finished, scores, strict=True))
+    timed = {
+        place: replace(score, usage=replace(score.usage, seconds=seconds))
+        for place, score in by_place.items()
+    }
+    return [timed.get(place) for place in range(len(record.rollouts))]
 
 
 def verifier_named(verifiers: Sequence[Verifier], name: str) -> Verifier:

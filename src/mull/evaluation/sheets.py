@@ -9,8 +9,7 @@ import numpy as np
 
 from mull.core.usage import Usage
 from mull.evaluation.arms import Arm
-from mull.evaluation.budgets import Rule
-from mull.evaluation.config import EvalConfig, rule_of
+from mull.evaluation.config import EvalConfig
 from mull.evaluation.intervals import Floats
 from mull.evaluation.matched import Curves
 from mull.evaluation.results import Key, Result
@@ -52,7 +51,6 @@ class Sheet:
 
     arm: Arm
     budgets: tuple[int, ...]
-    rule: Rule
     results: tuple[tuple[tuple[Result, ...], ...], ...]
     """[budgets][problems][seeds]"""
 
@@ -93,7 +91,7 @@ class Sheet:
 
         [problems, budgets]; None for an arm whose answers are no fair draw.
         """
-        if not self.rule.draws_all:
+        if not self.arm.rule.draws_all:
             return None
         counts = [_counts(seeds) for seeds in self.results[-1]]
         rows = [[pass_at_k(drawn, right, n) for n in self.budgets] for drawn, right in counts]
@@ -105,7 +103,7 @@ class Sheet:
         None for an arm whose answers are no fair draw, or which has one sample.
         """
         half = self.budgets[-1] // 2
-        if not self.rule.draws_all or half not in self.budgets:
+        if not self.arm.rule.draws_all or half not in self.budgets:
             return None
         first, whole = self.results[self.budgets.index(half)], self.results[-1]
         drawn = (self.budgets[-1] - half) * self.num_seeds
@@ -142,7 +140,7 @@ def _sheet(
         )
         for budget in budgets
     )
-    return Sheet(arm, budgets, rule_of(arm), by_budget)
+    return Sheet(arm, budgets, by_budget)
 
 
 def strata_for(sheets: Sequence[Sheet], model: str) -> dict[str, Chosen]:

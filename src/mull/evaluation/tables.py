@@ -7,6 +7,7 @@ from typing import Final
 from mull.evaluation.curves import Curve, Point
 from mull.evaluation.findings import Comparison, Rivalry, Stratum
 from mull.evaluation.intervals import Interval
+from mull.evaluation.judges import Judgement
 from mull.evaluation.sheets import Axis
 
 NOTHING: Final = "-"
@@ -178,3 +179,35 @@ def facts_table(curves: Sequence[Curve], budgets: Sequence[int]) -> Table:
         "repeats: of the states of each depth, those already there"
     )
     return Table("Inside", columns, rows, note)
+
+
+def judgements_table(judgements: Sequence[Judgement]) -> Table:
+    """How far every judge that may err can be believed."""
+    rows = tuple(
+        (
+            each.judge,
+            each.place,
+            f"{each.num_values:,}",
+            f"{each.base_rate * 100:.1f} %",
+            f"{each.auroc.value:.3f}",
+            f"[{each.auroc.low:.3f}, {each.auroc.high:.3f}]",
+            f"{each.within:.3f}",
+            f"{each.ece_width:.3f}",
+            f"{each.ece_mass:.3f}",
+            f"{each.brier.score:.3f}",
+            f"{each.brier.reliability:.3f}",
+            f"{each.brier.resolution:.3f}",
+            f"{each.risk_area:.3f}",
+        )
+        for each in judgements
+    )
+    columns = (
+        "judge", "of", "values", "right", "AUROC", "95 %", "within", "ECE", "by mass", "Brier",
+        "reliability", "resolution", "risk",
+    )  # fmt: skip
+    note = (
+        "on rollouts of the policy: answers against the grader, steps against whether the target "
+        "can still be reached; within: the AUROC within a problem; ECE in ten bins of equal width "
+        "and of equal mass; risk: mean error over all coverages"
+    )
+    return Table("Judges", columns, rows, note)
