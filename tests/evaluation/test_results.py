@@ -206,6 +206,10 @@ def test_problems_come_from_a_suite_or_a_level_and_exist() -> None:
     five = ProblemSet("multiply", level=2, count=5).examples()
     assert [each.level for each in five] == [2] * 5
     assert five == ProblemSet("multiply", level=2, count=9).examples()[:5]
+    rest = ProblemSet("multiply", level=2, count=4, skip=5).examples()
+    assert five + rest == ProblemSet("multiply", level=2, count=9).examples()
+    hard = ProblemSet("countdown", suite="game24-hard").examples()
+    assert ProblemSet("countdown", suite="game24-hard", count=2, skip=97).examples() == hard[97:99]
     with pytest.raises(BadInputError, match="holds no `multiply` problems"):
         ProblemSet("multiply", suite="game24").examples()
     with pytest.raises(BadInputError, match="fewer than 101"):

@@ -35,6 +35,15 @@ ProblemsOption = Annotated[
         "--count", help="Problems (the whole suite, or 100 of a level).", rich_help_panel=_WHAT
     ),
 ]
+SkipOption = Annotated[
+    int,
+    typer.Option(
+        "--skip",
+        help="Problems to leave out from the start, so that one set can follow another.",
+        min=0,
+        rich_help_panel=_WHAT,
+    ),
+]
 ModelsOption = Annotated[
     list[str],
     typer.Option(

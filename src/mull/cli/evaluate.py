@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import typer
 
-from mull.build import DEFAULT_MODEL, Config, OpenModel, find_verifier, open_model
+from mull.build import DEFAULT_MODEL, Config, OpenModel, open_model
 from mull.build.strategies import AUTO
 from mull.cli.configuration import config_of
 from mull.cli.eval_options import (
@@ -32,6 +32,7 @@ from mull.cli.eval_options import (
     RolloutsOption,
     RowsOption,
     SeedsOption,
+    SkipOption,
     StrategiesOption,
     SuiteOption,
     TaskArgument,
@@ -39,6 +40,7 @@ from mull.cli.eval_options import (
     WorkersOption,
 )
 from mull.cli.exits import ExitCode
+from mull.cli.judges import Judges
 from mull.cli.options import JsonOption, VerifierOption
 from mull.cli.output import say, show, show_json
 from mull.cli.reports import show_report
@@ -73,6 +75,7 @@ def evaluate(
     suite: SuiteOption = None,
     level: LevelOption = None,
     count: ProblemsOption = None,
+    skip: SkipOption = 0,
     model: ModelsOption = [DEFAULT_MODEL],  # noqa: B006  (the parser copies it)
     strategies: StrategiesOption = "best_of_n",
     form: FormsOption = ["reasoning"],  # noqa: B006
@@ -97,15 +100,13 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate strategies on problems with known answers: accuracy, intervals and cost."""
-    problems = ProblemSet(task, *_suite_or_level(task, suite, level), count)
+    problems = ProblemSet(task, *_suite_or_level(task, suite, level), count, skip=skip)
     settings = config_of(context)
-    chosen = settings.verifier(verifier)
-    is_named = isinstance(chosen, str)
-    checker = find_verifier(chosen, problems.answer_kind) if is_named else chosen
+    judges = Judges(settings, problems.answer_kind)
     config = EvalConfig(
         problems,
         tuple(model),
-        tuple(part.strip() for part in strategies.split(",")),
+        judges.arms(strategies.split(",")),
         cast("tuple[Form, ...]", tuple(form)),
         _counts(budgets),
         rollouts=rollouts,
@@ -113,13 +114,13 @@ def evaluate(
         seed=seed,
         sampling=Sampling(temperature),
         max_tokens=max_tokens,
-        verifier=None if checker is None else checker.source.verifier,
-        guide=guide,
+        verifier=judges.name(verifier),
+        guide=None if guide is None else judges.name(guide),
         dtype=dtype,
         has_baselines=baselines,
     )
     bench = Bench(
-        () if checker is None else (checker,),
+        judges.verifiers,
         partial(_open, settings, device),
         rows,
         workers,
@@ -172,6 +173,7 @@ def command_of(config: EvalConfig, verifier: str, path: Path) -> str:
     elif problems.level is not None:
         words += ["--level", str(problems.level)]
     words += [] if problems.count is None else ["--count", str(problems.count)]
+    words += ["--skip", str(problems.skip)] if problems.skip else []
     for option, names in (
         ("--model", config.models),
         ("--form", config.forms),

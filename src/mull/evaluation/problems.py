@@ -41,10 +41,14 @@ class ProblemSet:
     """Of the generator; suites have none."""
     digest: str = ""
     """Of the file's content: a file that was changed is another task."""
+    skip: int = 0
+    """Problems to leave out from the start: sets that follow one another have none in common."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
             raise BadInputError(f"`count` is {self.count}; it must be at least 1")
+        if self.skip < 0:
+            raise BadInputError(f"`skip` is {self.skip}; it must be at least 0")
         if self.is_file:
             self._look_at_file()
             return
@@ -101,7 +105,8 @@ class ProblemSet:
                 _LOG.warning("`%s`: %d further lines are left out", self.task, num_more)
             return self._first(examples, f"`{self.task}`")
         if self.suite is None:
-            return generate(self.task, self.level or 0, self.count or 100, self.seed, "test")
+            wanted = self.skip + (self.count or 100)
+            return generate(self.task, self.level or 0, wanted, self.seed, "test")[self.skip :]
         examples = suite_named(self.suite)
         if any(example.task != self.task for example in examples):
             raise BadInputError(
@@ -111,6 +116,7 @@ class ProblemSet:
         return self._first(examples, f"suite `{self.suite}`")
 
     def _first(self, examples: list[Example], what: str) -> list[Example]:
-        if self.count is not None and self.count > len(examples):
-            raise BadInputError(f"{what} has {len(examples)} problems, fewer than {self.count}")
-        return examples[: self.count]
+        wanted = self.skip + (self.count or 1)
+        if wanted > len(examples):
+            raise BadInputError(f"{what} has {len(examples)} problems, fewer than {wanted}")
+        return examples[self.skip :][: self.count]
