@@ -34,10 +34,14 @@ CONFIG = EvalConfig(
 
 
 def legal_derivation(call: Call) -> Reply:
-    """A random legal derivation: right now and then, another one for every seed."""
-    puzzle = puzzle_of(call.bases[0].problem)
+    """A random legal derivation from where the call stands: right now and then."""
+    base = call.bases[0]
+    puzzle = puzzle_of(base.problem)
     assert isinstance(puzzle, Countdown)
-    return Reply(write_moves(random_walk(puzzle.numbers, Random(call.branch.seed))))
+    state = puzzle.state_key([step.text for step in base.steps])
+    assert state is not None
+    numbers = tuple(map(int, state.split()))
+    return Reply(write_moves(random_walk(numbers, Random(call.branch.seed))))
 
 
 PLAYER = ScriptedPolicy(legal_derivation, arrival_seed=3, flops_per_token=2.0)

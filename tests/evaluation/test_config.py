@@ -1,12 +1,17 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from mull.build import OpenModel, StrategyTable
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Sampling
-from mull.evaluation import EvalConfig
-from mull.evaluation.budgets import RULES
+from mull.evaluation import EvalConfig, ProblemSet
+from mull.evaluation.budgets import RULES, strategy_behind
 from mull.evaluation.config import differences
+from mull.evaluation.controls import RandomGuide
+from mull.evaluation.runner import solver_for
+from mull.policies.scripted import ScriptedPolicy
 from mull.search import STRATEGIES, strategy_options
 
 
@@ -63,12 +68,34 @@ def test_what_is_said_of_a_strategy_holds_at_every_budget(config: EvalConfig) ->
     assert vote.label == "m best of n (majority vote)"
 
 
-def test_every_strategy_has_a_rule_whose_options_it_knows() -> None:
-    assert RULES.keys() <= STRATEGIES.keys()
-    for name, rule in RULES.items():
-        for n in (1, 2, 4, 16, 64, 256):
-            for depth in (2, 3, 5):
-                assert rule.options(n, depth).keys() <= strategy_options(name).keys()
+def test_every_strategy_has_a_rule_whose_options_it_knows(config: EvalConfig) -> None:
+    assert {strategy_behind(name) for name in RULES} == STRATEGIES.keys()
+    everything = replace(config, strategies=tuple(RULES), guide="random", has_baselines=False)
+    for level in (3, 4, 6):
+        at_level = replace(everything, problems=ProblemSet("countdown", level=level))
+        for n in (1, 2, 3, 4, 16, 64, 256):
+            for arm in at_level.arms("m"):
+                StrategyTable()(at_level.spec(arm, n))
+                known = strategy_options(strategy_behind(arm.strategy))
+                assert arm.rule.options(n, level - 1).keys() <= known.keys()
+
+
+@pytest.mark.parametrize("level", [4, 5, 6])
+@pytest.mark.parametrize("name", sorted(RULES.keys() - {"greedy", "early_stop", "rerank"}))
+def test_a_budget_is_worth_about_as_many_samples(
+    config: EvalConfig, player: ScriptedPolicy, name: str, level: int
+) -> None:
+    """The player never ends a path early, and nobody stops a search before its end."""
+    problems = ProblemSet("countdown", level=level, count=1)
+    config = replace(
+        config, problems=problems, strategies=(name,), verifier=None, guide="random",
+        has_baselines=False,
+    )  # fmt: skip
+    (arm,) = config.arms("player")
+    solver = solver_for(OpenModel.own(player), (RandomGuide(),), config.spec(arm, 16))
+    solution = asyncio.run(solver.solve(problems.examples()[0].problem))
+    steps = len(solution.tree) - 1
+    assert 0.6 <= steps / (16 * (level - 1)) <= 1.4
 
 
 def test_replayed_arms_are_measured_at_powers_of_two_as_well(config: EvalConfig) -> None:
