@@ -179,9 +179,9 @@ def test_a_directory_of_another_evaluation_is_refused(mull: Mull, tmp_path: Path
     model = games(tmp_path)
     asked = ("eval", "countdown", "--count", 1, "--model", model, "--budgets", "1", "--out", "run")
     assert mull(*asked)[0] == 0
-    code, _, err = mull(*asked, "--seeds", 2)
+    code, _, err = mull(*asked, "--temperature", 2)
     assert code == 2
-    assert "`num_seeds` is 1 there and 2 here" in err
+    assert "`sampling.temperature` is 1.0 there and 2.0 here" in err
 
 
 def test_a_figure_that_cannot_be_written_is_an_error(mull: Mull, tmp_path: Path) -> None:

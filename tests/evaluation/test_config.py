@@ -64,7 +64,7 @@ def test_what_is_said_of_a_strategy_holds_at_every_budget(config: EvalConfig) ->
     assert config.spec(plain, 64).options["temperature"] == 1.0
     assert plain.verifier == said.verifier == "countdown-checker"
     assert vote.verifier is None
-    assert said.label == "m best of n (countdown-checker, temperature 0.5, top_k 3)"
+    assert said.label == "m best of n (temperature 0.5, top k 3)"
     assert vote.label == "m best of n (majority vote)"
 
 

@@ -94,12 +94,27 @@ def test_a_directory_of_another_evaluation_is_refused_by_what_differs(
     config: EvalConfig, run: Evaluate
 ) -> None:
     run(config)
-    other = replace(config, sampling=Sampling(temperature=0.7), budgets=(1, 8))
+    others = ProblemSet("countdown", suite="game24", count=5, skip=1)
+    other = replace(config, sampling=Sampling(temperature=0.7), problems=others)
     with pytest.raises(BadInputError) as caught:
         run(other)
-    assert "`budgets` is 1,4,16 there and 1,8 here" in caught.value.message
+    assert "`problems.skip` is 0 there and 1 here" in caught.value.message
     assert "`sampling.temperature` is 1.0 there and 0.7 here" in caught.value.message
     assert "--out" in (caught.value.hint or "")
+
+
+def test_a_directory_may_grow_by_budgets_strategies_and_problems(
+    config: EvalConfig, run: Evaluate, lines: Lines
+) -> None:
+    run(config)
+    before = lines("run")
+    more = ProblemSet("countdown", suite="game24", count=6)
+    wider = replace(config, problems=more, budgets=(1, 32), strategies=("best_of_n", "early_stop"))
+    run(wider)
+    assert lines("run")[: len(before)] == before
+    run(wider, "whole")
+    grown = {line.key: line for line in without_seconds(lines("run"))}
+    assert {line.key: line for line in without_seconds(lines("whole"))}.items() <= grown.items()
 
 
 def test_other_weights_under_the_same_name_are_refused(

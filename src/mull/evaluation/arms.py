@@ -62,14 +62,25 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """For people."""
-        said = [f"{name} {value}" for name, value in self.options.items() if name != "verifier"]
-        judged = [self.verifier] if self.verifier else []
-        if self.strategy == BEST and not judged:
-            judged = ["majority vote"]
+        """For people; what holds for all arms alike is not repeated."""
+        return f"{self.model} {self.title}"
+
+    @property
+    def title(self) -> str:
+        """The label without the model."""
+        said = [_note(part) for part in self.text.split("+")[1:]]
+        if self.strategy == BEST and self.verifier is None:
+            said = ["majority vote"]
         form = "" if self.form == "reasoning" else ", direct"
-        notes = f" ({', '.join([*judged, *said])})" if judged or said else ""
-        return f"{self.model} {self.strategy.replace('_', ' ')}{form}{notes}"
+        notes = f" ({', '.join(said)})" if said else ""
+        return f"{self.strategy.replace('_', ' ')}{form}{notes}"
+
+
+def _note(part: str) -> str:
+    """`guide=runs/prm/model` as `guide model`, `early_stop=true` as `early stop`."""
+    option, _, value = part.partition("=")
+    name = option.replace("_", " ")
+    return name if value == "true" else f"{name} {value.rpartition('/')[2]}"
 
 
 def _text(value: Option) -> str | None:

@@ -20,6 +20,9 @@ FORMS: Final = ("reasoning", "direct")
 MAX_SEEDS: Final = 1_000
 MAX_BUDGET: Final = 10_000
 MAX_TEMPERATURE: Final = 10
+_GROWING: Final = frozenset(
+    {"models", "strategies", "forms", "budgets", "rollouts", "num_seeds", "has_baselines"}
+)
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p")
 
 
@@ -136,6 +139,17 @@ class EvalConfig:
         """The seeds an arm is solved with; greedy decoding has one answer, whatever the seed."""
         return range(self.seed, self.seed + (1 if arm.strategy == GREEDY else self.num_seeds))
 
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """What every result depends on beside its own key.
+
+        The rest may grow: more models, strategies, budgets, seeds or problems are more results.
+        """
+        settings = {name: each for name, each in self.to_json().items() if name not in _GROWING}
+        problems = cast("Mapping[str, Json]", settings["problems"])
+        kept = {name: each for name, each in problems.items() if name != "count"}
+        return {**settings, "problems": kept}
+
     def to_json(self) -> Mapping[str, Json]:
         """Every setting, defaults included."""
         return cast("Mapping[str, Json]", json.loads(json.dumps(asdict(self))))
@@ -146,9 +160,10 @@ def _check_judges(arm: Arm) -> None:
     for option, is_required in strategy_options(strategy_behind(arm.strategy)).items():
         if option not in {"verifier", "guide"} or not is_required or arm.options.get(option):
             continue
+        free = ", ".join(unguided())
         raise BadInputError(
             f"strategy `{arm.strategy}` needs a {option} and there is none",
-            hint=f"name one with `--{option}`, or choose one that does not: {', '.join(unguided())}",
+            hint=f"name one with `--{option}`, or choose one that does not: {free}",
         )
 
 

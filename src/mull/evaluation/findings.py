@@ -30,7 +30,7 @@ class Comparison:
     accuracy: float
     cost: float
     other: str
-    """Label."""
+    """The baseline's title: it is of the same model."""
     result: Match
 
 
@@ -85,7 +85,7 @@ def comparisons_of(sheets: Sequence[Sheet], budgets: Sequence[int]) -> tuple[Com
             n,
             float(sheet.right()[:, place].mean()),
             float(sheet.cost(axis)[:, place].mean()),
-            other.arm.label,
+            other.arm.title,
             match(sheet.curves(axis), place, other.curves(axis)),
         )
         for axis in Axis

@@ -1,6 +1,7 @@
 """The results of a run on disk: one JSON line an arm, problem and seed, appended as they come.
 
-A directory belongs to one configuration and to the weights it was begun with. A run that was
+A directory belongs to one set of problems and settings and to the weights it was begun with; more
+strategies, budgets or models may be added to it. A run that was
 killed is continued by the same command; a torn last line is dropped and its problem done again.
 """
 
@@ -171,7 +172,7 @@ def _refuse_foreign_files(path: Path) -> None:
 
 
 def _write_config(path: Path, config: EvalConfig, sources: dict[str, str]) -> None:
-    content = {"v": RESULTS_VERSION, "config": config.to_json(), "sources": sources}
+    content = {"v": RESULTS_VERSION, "config": config.identity, "sources": sources}
     draft = path / f".{CONFIG}"
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path / CONFIG)
@@ -196,7 +197,7 @@ def _check_config(path: Path, config: EvalConfig) -> dict[str, str]:
         there, sources = content["config"], dict(cast("dict[str, str]", content["sources"]))
     except (KeyError, TypeError, ValueError) as error:
         raise foreign from error
-    if different := differences(there, config.to_json()):
+    if different := differences(there, config.identity):
         raise BadInputError(
             f"`{path}` holds another evaluation: {'; '.join(different)}",
             hint="choose another `--out`, or repeat the command it was begun with",

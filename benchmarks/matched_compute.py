@@ -1,0 +1,163 @@
+"""Strategies at matched compute on Countdown: explore, choose, confirm.
+
+    python benchmarks/matched_compute.py explore --guide mull-prm --out runs/matched
+
+The three stages use problems that follow one another in one list, so none is in two of them: what
+was chosen on some is confirmed on others. `CLAIMS` names what `confirm` measures and is committed
+before it runs. Every row adds to the results of its level and can be stopped and run again; its
+tables are written as Markdown beside them.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mull.build import find_verifier
+from mull.build.strategies import AUTO
+from mull.core.problem import AnswerKind
+from mull.engine import Dtype
+from mull.evaluation import Bench, EvalConfig, ProblemSet, evaluate
+from mull.evaluation.controls import CONTROLS
+
+SAMPLED: Final = (
+    "best_of_n",
+    "early_stop",
+    "self_consistency",
+    "weighted_best_of_n+verifier=none",
+    "weighted_best_of_n+verifier=none+combine=max",
+)
+"""Replayed from the bank: whole answers, chosen by the checker, by votes, by the guide."""
+SEARCHES: Final = (
+    "tapered_beam",
+    "tapered_beam+early_stop=true",
+    "rebase",
+    "rebase+early_stop=true",
+    "dvts",
+    "mcts+early_stop=true",
+    "beam",
+    "particles",
+    "tot_bfs",
+    "tot_dfs",
+    "mcts",
+)
+CONTROL: Final = ("tapered_beam+guide=random", "tapered_beam+guide=oracle")
+"""The first must lose. The second is what a perfect guide would give, for nothing."""
+CLAIMS: Final[tuple[str, ...]] = ()
+"""The three that the validation problems chose; named here before they are confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One piece of a stage."""
+
+    level: int
+    budgets: tuple[int, ...]
+    strategies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Which problems, and what is measured on them, the most informative rows first."""
+
+    skip: int
+    counts: Mapping[int, int]
+    """Problems by level."""
+    rows: tuple[Row, ...]
+
+
+def _all_levels(strategies: tuple[str, ...], *budgets: int) -> tuple[Row, ...]:
+    return tuple(Row(level, (n,), strategies) for n in budgets for level in (4, 6, 5))
+
+
+STAGES: Final[Mapping[str, Stage]] = {
+    "explore": Stage(
+        0,
+        {4: 100, 5: 100, 6: 100},
+        (
+            Row(4, (16,), (*SAMPLED, *SEARCHES[:6], *CONTROL)),
+            Row(6, (16,), (*SAMPLED, *SEARCHES[:6], *CONTROL)),
+            Row(4, (4,), (*SAMPLED, *SEARCHES[:6], *CONTROL)),
+            Row(6, (64,), (*SAMPLED, *SEARCHES[:6], *CONTROL)),
+            *_all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16, 64, 256),
+        ),
+    ),
+    "choose": Stage(
+        200,
+        {4: 200, 5: 200, 6: 200},
+        _all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16, 64, 256),
+    ),
+    "confirm": Stage(
+        400,
+        {4: 1_000, 5: 300, 6: 300},
+        _all_levels((*SAMPLED, *CLAIMS), 16, 64, 256),
+    ),
+}
+
+
+def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None) -> EvalConfig:
+    """The evaluation of a row; `guide` is the name under which it speaks."""
+    checker = find_verifier(AUTO, AnswerKind.COUNTDOWN)
+    problems = ProblemSet(
+        "countdown", level=row.level, count=count or stage.counts[row.level], skip=stage.skip
+    )
+    return EvalConfig(
+        problems,
+        (model,),
+        row.strategies,
+        budgets=row.budgets,
+        rollouts=256,
+        verifier=None if checker is None else checker.source.verifier,
+        guide=guide,
+        dtype=Dtype.BFLOAT16,
+    )
+
+
+async def run(asked: argparse.Namespace) -> None:
+    """Run the rows of a stage, one after the other."""
+    stage, kind = STAGES[asked.stage], AnswerKind.COUNTDOWN
+    guide = find_verifier(asked.guide, kind)
+    checker = find_verifier(AUTO, kind)
+    if guide is None or checker is None:
+        raise SystemExit(f"`{asked.guide}` is no guide")
+    judges = (checker, guide, *(make() for make in CONTROLS.values()))
+    bench = Bench(judges, rows=asked.rows, workers=asked.workers, bank=asked.out / "bank")
+    for number, row in enumerate(stage.rows):
+        config = config_of(stage, row, asked.model, guide.source.verifier, asked.count)
+        path = asked.out / f"{asked.stage}-{asked.model}-{row.level}"
+        sys.stderr.write(f"row {number + 1} of {len(stage.rows)}: level {row.level}\n")
+        report = await evaluate(config, path, bench=bench, watcher=_watch, command=_command(asked))
+        name = f"level-{row.level}-n-{'-'.join(map(str, row.budgets))}.md"
+        (path / name).write_text(report.markdown(), encoding="utf-8")
+
+
+def _watch(stage: str, done: int, total: int) -> None:
+    if done == total:
+        sys.stderr.write(f"{stage}: {total} problems\n")
+
+
+def _command(asked: argparse.Namespace) -> str:
+    count = f" --count {asked.count}" if asked.count else ""
+    return (
+        f"python benchmarks/matched_compute.py {asked.stage} --model {asked.model} "
+        f"--guide {Path(asked.guide).name}{count}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Strategies at matched compute on Countdown.")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--model", default="mull-base")
+    parser.add_argument("--guide", default="mull-prm")
+    parser.add_argument("--count", type=int, help="problems a level, fewer than the plan has")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=512, help="branches that a worker grows")
+    parser.add_argument("--out", type=Path, default=Path("runs/matched"))
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
