@@ -1,33 +1,42 @@
 """`mull demo`: a hard puzzle in front of your eyes, then a hundred real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from mull.build import DEFAULT_MODEL, OpenModel, open_model
+from mull.build import DEFAULT_MODEL, MissingExtraError, OpenModel, find_verifier, open_model
 from mull.cli.options import JsonOption, ModelOption
-from mull.cli.output import show, show_json, show_table
+from mull.cli.output import say, show, show_json, show_table
 from mull.cli.progress import watching
 from mull.cli.reports import quoted_lines
-from mull.cli.solution import show_solution, usage_json
+from mull.cli.solution import show_solution, usage_in_words, usage_json
 from mull.cli.stages import watching_stages
 from mull.core.codec import Json, encode
-from mull.core.errors import BadInputError
+from mull.core.errors import BadInputError, CheckpointError, UnknownNameError
+from mull.core.problem import AnswerKind
+from mull.core.protocols import Verifier
 from mull.core.solution import Solution
 from mull.evaluation.bars import Bar, bar_lines
+from mull.evaluation.controls import CONTROLS
 from mull.evaluation.demo import (
     HARD_GAMES,
+    SEARCH_BUDGET,
     SEARCH_SAMPLES,
+    Games,
     Play,
+    Rival,
     answer_greedily,
     blind_plays,
     play_games,
     search_until_accepted,
+    search_with_guide,
 )
+from mull.evaluation.drawing import Fate
 from mull.evaluation.quoted import GPT4_GAME24, SOURCE
 from mull.evaluation.tables import percent
 from mull.puzzles import Countdown
@@ -43,10 +52,26 @@ mull demo --model mull-mini
 mull demo --json"""
 
 
-def demo(*, model: ModelOption = DEFAULT_MODEL, as_json: JsonOption = False) -> None:
+GuideOption = Annotated[
+    str,
+    typer.Option(
+        "--guide",
+        help="The step verifier that steers the searches: a reward model, or oracle, which knows "
+        "the truth.",
+    ),
+]
+DEFAULT_GUIDE: Final = "mull-prm"
+
+
+def demo(
+    *,
+    model: ModelOption = DEFAULT_MODEL,
+    guide: GuideOption = DEFAULT_GUIDE,
+    as_json: JsonOption = False,
+) -> None:
     """Watch a small model fail at a puzzle, think longer and solve it; then see it on 100 games."""
     try:
-        asyncio.run(_demo(model, as_json=as_json))
+        asyncio.run(_demo(model, guide, as_json=as_json))
     except BadInputError:
         # No model: what needs none is shown all the same, and the error says what to do.
         if not as_json:
@@ -54,25 +79,67 @@ def demo(*, model: ModelOption = DEFAULT_MODEL, as_json: JsonOption = False) -> 
         raise
 
 
-async def _demo(name: str, *, as_json: bool) -> None:
+async def _demo(name: str, guide_name: str, *, as_json: bool) -> None:
+    guide = _guide(guide_name)
     async with open_model(name) as model:
         story = Story(model, is_told=not as_json)
         tries = [each async for each in story.hard_games()]
+        if guide is not None and not as_json:
+            await _show_search(model, tries[-1].game, guide)
         story.tell()
-        story.tell("2. The 100 games of the Tree of Thoughts paper (ranks 900-999)", "bold")
+        story.tell("3. The 100 games of the Tree of Thoughts paper (ranks 900-999)", "bold")
         story.tell("   mull trains on none of their number sets, with any target.")
         with watching_stages() as watcher:
-            plays = await play_games(name, model, watcher)
+            games = await play_games(name, model, watcher, guide)
     if as_json:
-        show_json("demo", _as_json(tries, plays))
-    else:
-        _show_games(plays)
+        show_json("demo", _as_json(tries, games))
+        return
+    _show_games(games.plays)
+    if games.rivals:
+        _show_rivals(games.rivals)
+
+
+def _guide(name: str) -> Verifier | None:
+    """The step verifier; None, with a line that says so, where the default one is not installed."""
+    if name in CONTROLS:
+        return CONTROLS[name]()
+    try:
+        return find_verifier(name, AnswerKind.COUNTDOWN)
+    except (CheckpointError, UnknownNameError, MissingExtraError):
+        if name != DEFAULT_GUIDE:
+            raise
+    say(f"no step verifier `{name}` is installed: the tree searches are left out", style="yellow")
+    return None
+
+
+async def _show_search(model: OpenModel, game: Countdown, guide: Verifier) -> None:
+    """One search, drawn."""
+    solution, drawing = await search_with_guide(model, game, guide)
+    show()
+    show(f"2. The same game as a tree, steered by `{guide.source.verifier}` (beam)", style="bold")
+    show("   In front of every step stands what the guide thinks of the path that ends with it.")
+    show("   What is in brackets is exact, and came after the search.")
+    show()
+    for line in drawing.lines():
+        show(f"   {line.text}", style=_STYLES[line.fate])
+    show()
+    show(f"   {usage_in_words(solution.usage)}", style="dim")
+
+
+_STYLES: Final[Mapping[Fate, str]] = {
+    Fate.KEPT: "",
+    Fate.GIVEN_UP: "dim",
+    Fate.COUNTED: "dim",
+    Fate.RIGHT: "bold green",
+    Fate.WRONG: "red",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
     """A hard game: the greedy answer and, where that is wrong, what more compute came to."""
 
+    game: Countdown
     greedy: Solution
     search: Solution | None
 
@@ -108,7 +175,7 @@ class Story:
         greedy = await self._watched(answer_greedily, game)
         if greedy.answer is not None:
             self.tell("   Greedy was right. Another game:", "yellow")
-            return Try(greedy, None)
+            return Try(game, greedy, None)
         self.tell()
         self.tell(
             f"   The same model, up to {SEARCH_SAMPLES} attempts, until the exact checker "
@@ -116,7 +183,7 @@ class Story:
             "bold",
         )
         self.tell()
-        return Try(greedy, await self._watched(search_until_accepted, game))
+        return Try(game, greedy, await self._watched(search_until_accepted, game))
 
     async def _watched(self, answer: Answer, game: Countdown) -> Solution:
         with watching() as view:
@@ -151,6 +218,34 @@ def _show_games(plays: Sequence[Play]) -> None:
         show(line, style="dim")
 
 
+def _show_rivals(rivals: Sequence[Rival]) -> None:
+    show()
+    show(f"4. The same games as trees, {SEARCH_BUDGET} samples' worth each", style="bold")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("player")
+    for name in ("solved", "95 %", "tokens/game", "best of n", "MFLOPs/game", "best of n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for rival in rivals:
+        cells = (
+            rival.label,
+            *percent(rival.solved),
+            f"{rival.tokens:,.0f}",
+            _share(rival.at_tokens),
+            f"{rival.flops / 1e6:,.0f}",
+            _share(rival.at_flops),
+        )
+        table.add_row(*map(Text, cells))
+    show()
+    show_table(table)
+    show()
+    show("best of n: what it solves with as many tokens, and with as many FLOPs", style="dim")
+    show("the guide's own work is in the FLOPs", style="dim")
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share * 100:.1f} %"
+
+
 def _bars(plays: Sequence[Play]) -> Iterator[Bar]:
     for play in plays:
         yield Bar(f"{play.label}, {play.samples}", play.solved.value)
@@ -158,7 +253,7 @@ def _bars(plays: Sequence[Play]) -> Iterator[Bar]:
         yield Bar(f"{quoted.label} (quoted)", quoted.accuracy)
 
 
-def _as_json(tries: Sequence[Try], plays: Sequence[Play]) -> dict[str, Json]:
+def _as_json(tries: Sequence[Try], games: Games) -> dict[str, Json]:
     return {
         "tries": [
             {
@@ -168,7 +263,8 @@ def _as_json(tries: Sequence[Try], plays: Sequence[Play]) -> dict[str, Json]:
             }
             for each in tries
         ],
-        "games": [cast(Json, asdict(play)) for play in plays],
+        "games": [cast(Json, asdict(play)) for play in games.plays],
+        "rivals": [cast(Json, asdict(rival)) for rival in games.rivals],
         "quoted": [encode(each) for each in GPT4_GAME24],
         "quoted_source": SOURCE,
     }

@@ -8,15 +8,20 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from mull.build import OpenModel
+from mull.core.protocols import Verifier
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
-from mull.evaluation.arms import BEST
+from mull.evaluation.arms import BEST, GREEDY
 from mull.evaluation.config import EvalConfig
 from mull.evaluation.curves import Curve, blind_curve
+from mull.evaluation.drawing import Drawing
 from mull.evaluation.evaluate import Bench, evaluate
 from mull.evaluation.intervals import Interval
 from mull.evaluation.problems import ProblemSet
+from mull.evaluation.reading import Grades
+from mull.evaluation.report import Report
 from mull.evaluation.runner import Progress, solver_for
+from mull.evaluation.sheets import Axis
 from mull.puzzles import Countdown, to_problem
 from mull.solver import Observer
 from mull.verifiers import CountdownChecker
@@ -47,6 +52,11 @@ GAMES: Final = ProblemSet("countdown", suite="game24-hard")
 SAMPLES: Final = (1, 64)
 SEARCH_SAMPLES: Final = 256
 SEARCH_WIDTH: Final = 16
+SEARCHES: Final = ("tapered_beam", "beam", "dvts", "mcts")
+SEARCH_BUDGET: Final = 16
+"""In samples' worth."""
+SHAPE: Final = "12:3,3:2,1:1"
+"""Of the search that is drawn: small enough for a screen."""
 SEED: Final = 0
 
 
@@ -88,7 +98,38 @@ class Play:
     """All games together; of many samples drawn at once, a few have their share of the time."""
 
 
-async def play_games(name: str, model: OpenModel, watcher: Progress) -> list[Play]:
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One way to play all games beside best-of-n at the same cost, as a row of the table."""
+
+    label: str
+    solved: Interval
+    tokens: float
+    """Generated, a game."""
+    flops: float
+    """A game, the guide's included."""
+    at_tokens: float | None
+    """What best-of-n solves with as many tokens; None for best-of-n itself."""
+    at_flops: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Games:
+    """What came of a hundred games."""
+
+    plays: tuple[Play, ...]
+    rivals: tuple[Rival, ...] = ()
+    """None without a guide."""
+
+
+async def play_games(
+    name: str,
+    model: OpenModel,
+    watcher: Progress,
+    guide: Verifier | None = None,
+    *,
+    problems: ProblemSet = GAMES,
+) -> Games:
     """Play all games with an open model, and blindly; nothing is kept."""
 
     @asynccontextmanager
@@ -96,20 +137,73 @@ async def play_games(name: str, model: OpenModel, watcher: Progress) -> list[Pla
         yield model
 
     checker = CountdownChecker()
-    bench = Bench((checker,), already_open)
     config = EvalConfig(
-        GAMES, (name,), budgets=SAMPLES, verifier=checker.source.verifier, seed=SEED
+        problems, (name,), budgets=SAMPLES, verifier=checker.source.verifier, seed=SEED
     )
-    with TemporaryDirectory(prefix="mull-demo-") as directory:
-        report = await evaluate(config, Path(directory) / "games", bench=bench, watcher=watcher)
+    with TemporaryDirectory(prefix="mull-demo-") as folder:
+        judges = (checker,) if guide is None else (checker, guide)
+        bench = Bench(judges, already_open, bank=Path(folder) / "bank")
+        report = await evaluate(config, Path(folder) / "games", bench=bench, watcher=watcher)
+        plays = (*_plays(name, report), *blind_plays())
+        if guide is None:
+            return Games(plays)
+        searches = replace(
+            config,
+            strategies=(BEST, *SEARCHES),
+            budgets=(SEARCH_BUDGET,),
+            rollouts=SAMPLES[-1],
+            guide=guide.source.verifier,
+        )
+        report = await evaluate(searches, Path(folder) / "rivals", bench=bench, watcher=watcher)
+    return Games(plays, _rivals(report))
+
+
+def _plays(name: str, report: Report) -> tuple[Play, ...]:
     best, vote, greedy, _ = report.curves
     checked = f"{name}, best by the checker"
-    return [
+    return (
         _play(greedy, 1, f"{name}, greedy"),
         *(_play(best, n, checked) for n in SAMPLES),
         _play(vote, SAMPLES[-1], f"{name}, majority vote"),
-        *blind_plays(),
-    ]
+    )
+
+
+def _rivals(report: Report) -> tuple[Rival, ...]:
+    """Greedy, best-of-n and every search, in this order."""
+    wanted = (GREEDY, BEST, *SEARCHES)
+    curves = {curve.strategy: curve for curve in report.curves}
+    return tuple(_rival(report, curves[strategy]) for strategy in wanted)
+
+
+def _rival(report: Report, curve: Curve) -> Rival:
+    point = curve.at(SEARCH_BUDGET) or curve.points[0]
+    others = {
+        each.axis: each.accuracy - each.result.gain.value
+        for each in report.comparisons
+        if (each.arm, each.n, each.other) == (curve.label, point.n, BEST.replace("_", " "))
+    }
+    return Rival(
+        curve.label,
+        point.accuracy,
+        point.generated_tokens,
+        point.flops,
+        others.get(Axis.TOKENS),
+        others.get(Axis.FLOPS),
+    )
+
+
+async def search_with_guide(
+    model: OpenModel, game: Countdown, guide: Verifier
+) -> tuple[Solution, Drawing]:
+    """One search of a game steered by a guide, and its drawing."""
+    checker = CountdownChecker()
+    options: dict[str, Option] = {
+        "verifier": checker.source.verifier, "guide": guide.source.verifier, "shape": SHAPE,
+    }  # fmt: skip
+    solver = solver_for(model, (checker, guide), Spec("beam", options))
+    solution = await solver.solve(to_problem(game), seed=SEED)
+    example = next(each for each in GAMES.examples() if each.problem.statement == game.statement)
+    return solution, Drawing(solution.tree, Grades(example), guide.source.verifier)
 
 
 def blind_plays() -> list[Play]:
