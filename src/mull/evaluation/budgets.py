@@ -110,6 +110,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "early_stop": Rule(_one_at_a_time, is_replayed=True),
         "weighted_best_of_n": Rule(_samples, is_replayed=True, draws_all=True),
         "rerank": Rule(_rerank, is_replayed=True, draws_all=True),
+        "revise": Rule(_samples),
         "beam": Rule(_beam),
         TAPERED: Rule(_tapered, strategy="beam"),
         "dvts": Rule(_dvts),
