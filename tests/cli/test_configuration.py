@@ -57,6 +57,21 @@ def test_the_file_says_what_no_flag_says(
     assert "sk-of-fast" not in ran.out
 
 
+def test_money_is_a_limit_where_there_are_prices(mull: Mull, here: Path) -> None:
+    with running(FakeServer(lambda _: says("It", " is", " 42"))) as server:
+        text = WHOLE.format(url=server.url) + "[models.free]\n"
+        (here / "mull.toml").write_text(text + f'model = "openai:{server.url}#fake-1"\n')
+        solving = ("solve", "What is six times seven?", "--n", "9", "--json")
+        short = mull(*solving, "--budget-usd", "0.0005").document
+        assert short["stop"] == "budget_money_usd"
+        assert 0 < short["usage"]["money_usd"] <= 0.0005
+        whole = mull("resume", short["solve_id"], "--more-usd", "1", "--json").document
+        assert (whole["stop"], whole["usage"]["calls"]) == ("completed", 9)
+        refused = mull(*solving, "--budget-usd", "1", "--model", "free")
+    assert refused.code == 2
+    assert "`budget_usd` limits nothing: the model has no prices" in refused.err
+
+
 def test_a_flag_wins_and_another_file_can_be_named(mull: Mull, here: Path, tmp_path: Path) -> None:
     model = scripted(tmp_path)
     (here / "mull.toml").write_text('[defaults]\nmodel = "nobody"\nstrategy = "greedy"\n')

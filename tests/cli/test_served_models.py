@@ -160,3 +160,13 @@ def test_a_problem_has_its_own_kind_of_answer(server: FakeServer) -> None:
         solve(problem, model=model_of(server), answer="text")
     with pytest.raises(UnknownNameError, match="kind of answer `txt`"):
         solve(QUESTION, model=model_of(server), answer="txt")
+
+
+def test_a_server_that_lacks_what_a_strategy_needs_is_named(mull: Mull, server: FakeServer) -> None:
+    ran = mull("solve", GAME, "--model", model_of(server), "--strategy", "beam", "--guide",
+               "countdown", "--width", "4")  # fmt: skip
+    assert ran.code == 2, ran.out + ran.err
+    assert "strategy `beam` needs `step` expansions" in ran.err
+    assert "`other/chat:fake-1` does not offer" in ran.err
+    assert "hint: " in ran.err
+    assert not server.bodies

@@ -60,6 +60,7 @@ class Defaults:
     verifier: str | None = None
     budget_tokens: int | None = None
     budget_seconds: float | None = None
+    budget_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PRICES: Final = "price_"
 """Prefix of the options of a spec that hold the `Prices` of its model."""
+BY_PROVIDER: Final = frozenset({"openai", "anthropic", "gemini"})
+"""Schemes whose models cost what their provider says, and nothing where no prices are given."""
 GROUP: Final = "mull.policies"
 """Entry points whose names are schemes and whose objects are classes like those here."""
 

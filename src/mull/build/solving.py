@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 from pathlib import Path
+from typing import Final
 
 from mull.build.blocking import blocking
 from mull.build.journals import open_journal
 from mull.build.models import (
     DEFAULT_MODEL,
+    LOCAL,
     ModelChoice,
     OpenModel,
     choose_model,
@@ -16,6 +18,7 @@ from mull.build.models import (
     open_model,
 )
 from mull.build.plan import SearchChoice, plan_again, plan_search
+from mull.build.schemes import BY_PROVIDER, PRICES
 from mull.build.strategies import AUTO, SearchSettings
 from mull.core.errors import BadInputError, BudgetError, UnknownNameError
 from mull.core.expansion import Thinking
@@ -24,11 +27,13 @@ from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.core.state import replay
-from mull.core.usage import Budget
+from mull.core.usage import Budget, Limit
 from mull.solver import Observer
 from mull.solver.recorder import ignore
 from mull.solver.solver import solution_of
 from mull.verifiers.function import Check
+
+_LIMITS: Final = {"tokens": Limit.TOKENS, "seconds": Limit.SECONDS, "usd": Limit.MONEY_USD}
 
 
 async def solve_async(
@@ -46,6 +51,7 @@ async def solve_async(
     guide: str | Verifier | Check | None = None,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
+    budget_usd: float | None = None,
     seed: int = 0,
     journal: str | Path | Journal | None = None,
     solve_id: str | None = None,
@@ -75,6 +81,7 @@ async def solve_async(
         guide: Who steers a search step by step: a step verifier, by name or of your own.
         budget_tokens: Generated tokens that are never passed; None is no limit.
         budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
+        budget_usd: US dollars, for a model with prices.
         seed: Equal arguments and an equal seed give an equal answer.
         journal: A file that keeps the solve so that `resume` can continue it; None keeps nothing.
         solve_id: The id in the journal; None draws one.
@@ -84,8 +91,9 @@ async def solve_async(
         BadInputError: for anything in the arguments that cannot work, before anything is spent.
         StoreError: when the journal cannot be written; what was written stays valid.
     """
-    budget = _budget("budget", budget_tokens, budget_seconds)
+    budget = _budget("budget", budget_tokens, budget_seconds, budget_usd)
     source = _source(model)
+    _check_priced(budget, source)
     asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
     plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
@@ -101,6 +109,7 @@ async def resume_async(
     journal: str | Path | Journal,
     more_tokens: int | None = None,
     more_seconds: float | None = None,
+    more_usd: float | None = None,
     model: OpenModel | Policy | None = None,
     strategy: str | Strategy | None = None,
     verifier: str | Verifier | Check | None = None,
@@ -117,6 +126,7 @@ async def resume_async(
         journal: Where the solve was kept.
         more_tokens: On top of the solve's token budget, where it has one.
         more_seconds: On top of its time, where that is limited.
+        more_usd: On top of its money, where that is limited.
         model: An open model, or the policy of your own that the solve was started with; None opens
             what the journal names.
         strategy: The strategy of your own that the solve was started with, if it was, in the same
@@ -130,13 +140,13 @@ async def resume_async(
         UnknownSolveError: when the journal holds no solve of that id.
         JournalCorruptError: when what it holds is damaged.
     """
-    is_more = more_tokens is not None or more_seconds is not None
-    extra = _budget("more", more_tokens, more_seconds) if is_more else None
+    more = _budget("more", more_tokens, more_seconds, more_usd)
+    extra = None if more == Budget() else more
     async with open_journal(journal) as kept:
         state = replay(await kept.load(solve_id))
         if state.ended is not None and extra is None:
             return solution_of(solve_id, state)
-        _check_raises(state.budget, more_tokens, more_seconds)
+        _check_raises(state.budget, more)
         spec = state.started.spec
         plan = plan_again(spec, strategy=strategy, verifier=verifier, guide=guide)
         source = chosen_by(spec.policy) if model is None else _source(model)
@@ -158,28 +168,36 @@ def _asked(
     return problem
 
 
-def _budget(prefix: str, tokens: int | None, seconds: float | None) -> Budget:
-    """The two limits as a budget; an error names them as the caller does."""
-    for name, value in ((f"{prefix}_tokens", tokens), (f"{prefix}_seconds", seconds)):
+def _budget(prefix: str, tokens: int | None, seconds: float | None, usd: float | None) -> Budget:
+    """The limits as a budget; an error names them as the caller does."""
+    for name, value in (("tokens", tokens), ("seconds", seconds), ("usd", usd)):
         if value is not None and not 0 < value < inf:
             raise BudgetError(
-                f"`{name}` is {value}; it must be above zero",
+                f"`{prefix}_{name}` is {value}; it must be above zero",
                 hint="give a positive number, or leave it out for no limit",
             )
-    return Budget(max_tokens=tokens, max_seconds=seconds)
+    return Budget(max_tokens=tokens, max_seconds=seconds, max_money_usd=usd)
 
 
-def _check_raises(budget: Budget, tokens: int | None, seconds: float | None) -> None:
+def _check_raises(budget: Budget, more: Budget) -> None:
     """Refuse to raise a limit that the solve does not have: it would go on without any."""
-    for name, more, limit in (
-        ("tokens", tokens, budget.max_tokens),
-        ("seconds", seconds, budget.max_seconds),
-    ):
-        if more is not None and limit is None:
+    for name, limit in _LIMITS.items():
+        if more.cap(limit) is not None and budget.cap(limit) is None:
             raise BudgetError(
                 f"the solve has no limit on {name}, so `more_{name}` has none to raise",
                 hint=f"leave `more_{name}` out: the solve goes on without a limit",
             )
+
+
+def _check_priced(budget: Budget, source: ModelChoice | OpenModel) -> None:
+    """Refuse a limit that nothing would ever be counted against."""
+    if budget.max_money_usd is None or source.spec.name not in {LOCAL, *BY_PROVIDER}:
+        return
+    if not any(name.startswith(PRICES) for name in source.spec.options):
+        raise BudgetError(
+            "`budget_usd` limits nothing: the model has no prices",
+            hint="give it `prices` in `mull.toml`, or limit its tokens",
+        )
 
 
 def _source(model: str | ModelChoice | OpenModel | Policy) -> ModelChoice | OpenModel:

@@ -112,6 +112,12 @@ SecondsOption = Annotated[
     float | None,
     typer.Option("--budget-seconds", help="Wall-clock time.", rich_help_panel=_LIMITS),
 ]
+UsdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-usd", help="US dollars, for a model with prices.", rich_help_panel=_LIMITS
+    ),
+]
 MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-tokens", help="Tokens one answer may take (256).", rich_help_panel=_LIMITS),
@@ -185,6 +191,7 @@ __all__ = [
     "TemperatureOption",
     "TokensOption",
     "TraceOption",
+    "UsdOption",
     "VerifierOption",
     "WidthOption",
     "options_in",

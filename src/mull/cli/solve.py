@@ -30,6 +30,7 @@ from mull.cli.options import (
     TemperatureOption,
     TokensOption,
     TraceOption,
+    UsdOption,
     VerifierOption,
     WidthOption,
     options_in,
@@ -82,6 +83,9 @@ MoreTokensOption = Annotated[
 MoreSecondsOption = Annotated[
     float | None, typer.Option("--more-seconds", help="Seconds on top of the budget.")
 ]
+MoreUsdOption = Annotated[
+    float | None, typer.Option("--more-usd", help="US dollars on top of the budget.")
+]
 OwnStrategyOption = Annotated[
     str | None,
     typer.Option("--strategy", help="The strategy of your own that it was started with."),
@@ -92,7 +96,11 @@ OwnVerifierOption = Annotated[
 ]
 
 RAISES: Final[Mapping[StopReason, str]] = MappingProxyType(
-    {StopReason.BUDGET_TOKENS: "--more-tokens", StopReason.BUDGET_SECONDS: "--more-seconds"}
+    {
+        StopReason.BUDGET_TOKENS: "--more-tokens",
+        StopReason.BUDGET_SECONDS: "--more-seconds",
+        StopReason.BUDGET_MONEY_USD: "--more-usd",
+    }
 )
 """The option of `mull resume` that lets a solve go on which ended for this reason."""
 
@@ -168,6 +176,7 @@ def solve(
     seed: SeedOption = 0,
     budget_tokens: TokensOption = None,
     budget_seconds: SecondsOption = None,
+    budget_usd: UsdOption = None,
     max_tokens: MaxTokensOption = None,
     as_json: JsonOption = False,
     trace: TraceOption = None,
@@ -193,6 +202,7 @@ def solve(
             guide=guide and config.verifier(guide),
             budget_tokens=budget_tokens,
             budget_seconds=budget_seconds,
+            budget_usd=budget_usd,
             seed=seed,
             journal=kept,
             solve_id=session.solve_id,
@@ -216,6 +226,7 @@ def resume(
     verifier: OwnVerifierOption = None,
     more_tokens: MoreTokensOption = None,
     more_seconds: MoreSecondsOption = None,
+    more_usd: MoreUsdOption = None,
     as_json: JsonOption = False,
     trace: TraceOption = None,
     journal: JournalOption,
@@ -228,6 +239,7 @@ def resume(
             journal=kept,
             more_tokens=more_tokens,
             more_seconds=more_seconds,
+            more_usd=more_usd,
             strategy=strategy,
             verifier=verifier and config_of(context).verifier(verifier),
             on_event=see,

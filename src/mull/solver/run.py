@@ -97,7 +97,8 @@ class SolveRun:
             if expansion.kind not in kinds:
                 raise BadInputError(
                     f"strategy `{spec.name}` needs `{expansion.kind}` expansions, which policy "
-                    f"`{self.policy.capabilities.model}` does not offer"
+                    f"`{self.policy.capabilities.model}` does not offer",
+                    hint="use a strategy of whole answers, or a model that offers them",
                 )
         wave = WaveAsked(self.state.num_waves, spec, ask.grow, ask.score, ask.drop)
         await self.recorder.record(wave)
