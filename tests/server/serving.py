@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai import AsyncOpenAI
+from servers.fake import MODEL, FakeServer
 
-from mull.build import OpenModel
+from mull.build import OpenModel, open_model
 from mull.core.journal import MemoryJournal
 from mull.core.protocols import Journal, Policy
 from mull.core.spec import Spec
@@ -68,3 +69,19 @@ async def serving(
     async with listening(app_of(gateway), Place(port=0)) as url:
         yield Served(url, gateway)
         await gateway.solves.drain(0)
+
+
+@asynccontextmanager
+async def before(
+    upstream: FakeServer, accounts: Accounts | None = None, key: str = "any"
+) -> AsyncGenerator[tuple[AsyncOpenAI, Gateway], None]:
+    """A gateway before an upstream server, and OpenAI's client."""
+    async with open_model(f"openai:{upstream.url}#{MODEL}") as model:
+        models = {"far": model}
+        solves = Solves(models, MemoryJournal(), accounts or Accounts.open_to_all())
+        gateway = Gateway(models, solves)
+        async with (
+            listening(app_of(gateway), Place(port=0)) as url,
+            AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,
+        ):
+            yield client, gateway

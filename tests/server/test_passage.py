@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ import aiohttp
 import openai
 import pytest
 from aiohttp import web
+from server.serving import before
 from servers.fake import (
     MODEL,
-    FakeServer,
     Handler,
     chunk,
     fake_server,
@@ -25,9 +23,7 @@ from servers.fake import (
     usage,
 )
 
-from mull.build import open_model
-from mull.core.journal import MemoryJournal
-from mull.server import Accounts, Gateway, Place, Solves, app_of, listening, new_key
+from mull.server import Accounts, new_key
 
 SUM = [{"role": "user", "content": "What is 2 + 2?"}]
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
@@ -46,22 +42,6 @@ def whole(message: dict[str, Any], **fields: Any) -> Handler:
         return web.json_response(body)
 
     return handler
-
-
-@asynccontextmanager
-async def before(
-    upstream: FakeServer, accounts: Accounts | None = None, key: str = "any"
-) -> AsyncGenerator[tuple[openai.AsyncOpenAI, Gateway], None]:
-    """A gateway before an upstream server, and OpenAI's client."""
-    async with open_model(f"openai:{upstream.url}#{MODEL}") as model:
-        models = {"far": model}
-        solves = Solves(models, MemoryJournal(), accounts or Accounts.open_to_all())
-        gateway = Gateway(models, solves)
-        async with (
-            listening(app_of(gateway), Place(port=0)) as url,
-            openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client,
-        ):
-            yield client, gateway
 
 
 async def ask(client: openai.AsyncOpenAI, **fields: Any) -> Any:

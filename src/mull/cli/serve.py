@@ -55,10 +55,16 @@ DrainOption = Annotated[
 ]
 
 
+LOCAL_SLOTS: Final = 16
+"""More rows of a batch make every row slower, on a processor."""
+SERVED_SLOTS: Final = 64
 SlotsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--slots", help="Calls that a model works on at once; more wait their turn.", min=1
+        "--slots",
+        help="Calls that a model works on at once; more wait their turn.",
+        min=1,
+        show_default=f"{LOCAL_SLOTS} for a checkpoint, {SERVED_SLOTS} for a model behind a server",
     ),
 ]
 TenantsOption = Annotated[
@@ -79,7 +85,7 @@ class Settings:
     port: int
     journal: Path
     tenants: Path | None
-    slots: int
+    slots: int | None
     drain_seconds: float
 
 
@@ -91,7 +97,7 @@ def serve(
     port: PortOption = 8000,
     journal: JournalOption,
     tenants: TenantsOption = None,
-    slots: SlotsOption = 16,
+    slots: SlotsOption = None,
     drain_seconds: DrainOption = 30.0,
     is_open: OpenOption = False,
 ) -> None:
@@ -161,7 +167,7 @@ async def _serve(settings: Settings) -> None:
         until_told_to_end,
     )
 
-    accounts, slots = Accounts.open_to_all(), settings.slots
+    accounts = Accounts.open_to_all()
     if settings.tenants is not None:
         accounts = Accounts.read(settings.tenants, settings.journal.with_suffix(".spent"))
     async with AsyncExitStack() as stack:
@@ -170,7 +176,10 @@ async def _serve(settings: Settings) -> None:
             name: await stack.enter_async_context(open_model(choice, streams=True))
             for name, choice in settings.models.items()
         }
-        queues = {name: Scheduler(CallQueue(slots, num_reserved=slots // 10)) for name in opened}
+        queues = dict[str, Scheduler]()
+        for name, choice in settings.models.items():
+            slots = settings.slots or (SERVED_SLOTS if choice.checkpoint is None else LOCAL_SLOTS)
+            queues[name] = Scheduler(CallQueue(slots, num_reserved=slots // 10))
         solves = Solves(opened, kept, accounts, queues)
         place = Place(settings.host, settings.port)
         async with listening(app_of(Gateway(opened, solves)), place) as address, solves.storing():
