@@ -13,6 +13,7 @@ from doubles import solver_with
 from servers.fake import FakeServer, Handler, Json, hangs, refuses, resets, served, shows, streams
 from servers.providers import ANTHROPIC, GEMINI, Provider, provider_server
 
+from mull.build.schemes import open_served, spec_of
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.events import StopReason
 from mull.core.expansion import (
@@ -203,6 +204,28 @@ async def test_the_key_is_sent_where_the_provider_looks_and_never_shown(
         shown = f"{failed!r} {policy!r} {policy.grower.client!r} {caplog.text}"
     assert isinstance(failed, Failed)
     assert secret not in shown
+
+
+async def test_the_scheme_opens_the_model_with_the_key_that_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "sk-gateway")
+    async with served(provider_server(PROVIDERS[name].says("42"))) as server:
+        place = f"{server.url.removesuffix('/v1')}#fake-1"
+        spec = spec_of(name, place, {"key": "GATEWAY_KEY", "attempts": 2, "silent_seconds": 5})
+        async with open_served(spec) as policy:
+            solver = solver_with(policy, Spec("self_consistency", {"n": 2}))
+            solution = await solver.solve(Problem.of("What is six times seven?"))
+        sent = {each.lower(): value for each, value in server.headers[0].items()}
+    assert (solution.answer, policy.capabilities.model) == ("42", f"{name}:fake-1")
+    assert "sk-gateway" in sent.values()
+    assert "sk-gateway" not in repr(spec)
+
+
+@pytest.mark.parametrize("setting", ["in_flight", "attempts", "silent_seconds"])
+def test_a_setting_of_nothing_is_refused(name: str, setting: str) -> None:
+    with pytest.raises(BadInputError, match=f"`{setting}` is 0"):
+        spec_of(name, "some-model", {setting: 0})
 
 
 async def test_an_unknown_model_is_named_beside_those_that_are_served(name: str) -> None:
