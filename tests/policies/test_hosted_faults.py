@@ -30,6 +30,7 @@ from mull.core.expansion import (
 from mull.core.problem import Problem
 from mull.core.seeds import derive_seed
 from mull.core.spec import Spec
+from mull.core.steps import Step
 from mull.core.tree import SearchTree
 from mull.core.usage import Usage
 from mull.policies.hosted import HostedPolicy, HostedSettings
@@ -286,6 +287,16 @@ async def test_what_it_cannot_do_is_refused_by_name(
         failed = [each async for each in policy.expand(calls)]
         assert not server.bodies
     assert [message in each.message for each in failed if isinstance(each, Failed)] == [True, False]
+
+
+async def test_a_turn_that_was_cut_is_not_taken_up(name: str) -> None:
+    async with policy_for(name, PROVIDERS[name].says("42")) as (policy, server):
+        (call,) = calls_for(policy)
+        (failed,) = [each async for each in policy.expand([replace(call, grown=(Step("4"),))])]
+        assert not server.bodies
+        assert policy.notices == ()
+    assert isinstance(failed, Failed)
+    assert "cannot continue what is already said" in failed.message
 
 
 @pytest.mark.parametrize(

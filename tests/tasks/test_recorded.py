@@ -192,6 +192,31 @@ def test_programs_end_where_their_function_does_and_know_their_tests(tmp_path: P
     assert len(rows.bad) == 1
 
 
+def test_predictions_of_inputs_and_outputs_are_two_sets(tmp_path: Path) -> None:
+    row = {"id": "s0", "code": "def f(x):\n    return x", "input": "1", "output": "1"}
+    samples = {"input_samples": ["f(1)", "f(2)"], "output_samples": ["1", "2"]}
+    verdicts = {"input_correct": [1, 0], "output_correct": [0, 0]}
+    file = tmp_path / "cruxeval_codellama7b" / "cruxeval_even.jsonl.gz"
+    write(file, {**row, **samples, **verdicts})
+    found, _ = read(tmp_path, "cruxeval_codellama7b")
+    given, wanted = found["input"].problems[0], found["output"].problems[0]
+    assert (given.right, wanted.right) == ((True, False), (False, False))
+    assert given.example.problem.statement.endswith("# f(?) == 1")
+    assert wanted.example.problem.statement.endswith("# f(1) == ?")
+
+
+def test_games_without_a_number_are_numbered_by_their_order(tmp_path: Path) -> None:
+    folder = tmp_path / "xot_game24"
+    game = {"ys": ["Answer: 1", "Answer: 2"], "infos": [{"r": 1, "revised": None}, {"r": 0}]}
+    short = {**game, "infos": []}
+    write(folder / "gpt-35-turbo-20220309_io_sample1.jsonl.gz", game, short, game)
+    found, rows = read(tmp_path, "xot_game24")
+    recorded = found["io_sample1"]
+    assert [each.example.group for each in recorded.problems] == ["0", "1"]
+    assert (recorded.problems[0].right, recorded.num_samples) == ((True, False), 2)
+    assert "2 samples have 0 verdicts" in rows.bad[0].reason
+
+
 @pytest.mark.parametrize(
     ("tail", "answer"),
     [
