@@ -4,7 +4,7 @@ A curve averages over orders of the samples, drawn from a seed; each order is so
 the replay policy, and every strategy and every smaller n is read off its trees.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from statistics import fmean
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from mull.core.seeds import derive_seed
-from mull.core.spec import Option, Spec
+from mull.core.spec import Spec
 from mull.evaluation.intervals import Interval, mean_intervals
 from mull.evaluation.recorded.measures import Drawn, Values, draw, pass_at
 from mull.search import strategy_options
@@ -75,9 +75,10 @@ def _shuffled(problem: RecordedProblem, rng: Random) -> RecordedProblem:
 
 
 def _spec(strategy: str, n: int, drawn: Drawn) -> Spec:
-    offered: Mapping[str, Option] = {"n": n, "verifier": drawn.verifier, "guide": drawn.verifier}
-    known = strategy_options(strategy)
-    return Spec(strategy, {name: value for name, value in offered.items() if name in known})
+    """The recorded scores guide a strategy that takes a guide, and choose for one that does not."""
+    judge = "guide" if "guide" in strategy_options(strategy) else "verifier"
+    scored = {judge: drawn.verifier} if judge in strategy_options(strategy) else {}
+    return Spec(strategy, {"n": n, **scored})
 
 
 def tokens_of(recorded: RecordedSet) -> float:
