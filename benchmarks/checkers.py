@@ -175,9 +175,11 @@ async def measure_codet(
 
 
 async def judge_solution(sandbox: Sandbox, row: dict[str, Any]) -> bool:
-    """Whether a final program's recorded verdict is found again."""
+    """Whether a final program's recorded verdict is found again; some are a function's body."""
+    is_whole = f"def {row['entry_point']}" in row["solution"]
+    program = row["solution"] if is_whole else row["prompt"] + row["solution"]
     case = UnitTest(row["test"], row["entry_point"], row["prompt"])
-    finding = await check_program(sandbox, row["solution"], case, limits=Limits(seconds=8.0))
+    finding = await check_program(sandbox, program, case, limits=Limits(seconds=8.0))
     return finding.is_accepted == bool(row["is_solved"])
 
 
