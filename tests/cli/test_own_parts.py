@@ -125,7 +125,7 @@ def test_a_strategy_by_name_is_resumed_by_name(mull: Mull, model: str, file: Pat
         ("{file}:NUMBER", "`{file}:NUMBER` is no verifier", "check(problem, answer)"),
         ("{file}:", "names no part", "file.py:name"),
         ("{broken}:check", "cannot be imported: ModuleNotFoundError: No module named 'helpers", ""),
-        ("chekc", "no verifier `chekc`; known: auto, ", ""),
+        ("chekc", "no verifier `chekc`; known: ", ""),
     ],
 )
 def test_a_part_that_cannot_be_had_is_one_clear_error(
