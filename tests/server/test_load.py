@@ -56,7 +56,7 @@ async def test_under_load_a_search_gets_less_before_anybody_is_refused() -> None
     policy = scripted({SUM: ["word " * 20]}, seconds=0.2)
     load = Load(shrinks_at=0.5, refuses_at=1e9)
     async with serving(policy, slots=2, load=load) as served, busy(served):
-        assert served.gateway.solves.schedulers["toy"].wait_seconds > load.shrinks_at
+        assert served.gateway.solves.schedulers["toy"].backlog_seconds > load.shrinks_at
         small = await ask(served, model="sc-9-toy", max_tokens=30, service_tier="priority")
     assert small.mull["stop"] == "budget_tokens"
     assert small.choices[0].finish_reason == "length"
@@ -67,6 +67,21 @@ async def test_a_queue_that_is_too_long_refuses_with_the_time_to_come_back() -> 
     policy = scripted({SUM: ["word " * 20]}, seconds=0.2)
     for load in (Load(refuses_at=0.5), Load(max_waiting=5)):
         async with serving(policy, slots=2, load=load) as served, busy(served):
+            others = [asyncio.create_task(ask(served)) for _ in range(20)]
+            await asyncio.sleep(0.3)
             with pytest.raises(openai.RateLimitError, match="calls wait") as caught:
                 await ask(served)
             assert int(caught.value.response.headers["retry-after"]) >= 1
+            for each in others:
+                each.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+
+async def test_a_long_search_makes_nobody_too_many() -> None:
+    """However long it would take alone: whoever comes is served before its later calls."""
+    policy = scripted({SUM: ["word " * 20]}, seconds=0.2)
+    async with serving(policy, slots=2, load=Load(refuses_at=2)) as served, busy(served):
+        scheduler = served.gateway.solves.schedulers["toy"]
+        assert scheduler.backlog_seconds > 2
+        assert (await ask(served)).choices[0].finish_reason == "stop"
+        assert (await ask(served, service_tier="priority")).choices[0].finish_reason == "stop"

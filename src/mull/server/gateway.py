@@ -23,11 +23,12 @@ SOLVE_HEADER = "x-mull-solve"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server does when more is asked of it than it can do. Seconds of waiting."""
+    """What a server does when more is asked of it than it can do. In seconds."""
 
     shrinks_at: float = 20.0
-    """From here on searches get a token budget, the smaller the longer the queue is."""
+    """Of work in the queue: from here on searches get a token budget, the smaller the longer."""
     refuses_at: float = 300.0
+    """Before the first call of a new request would begin."""
     max_waiting: int = 10_000
     """Calls."""
 
@@ -66,7 +67,7 @@ class Gateway:
         With an `Idempotency-Key` a request that is repeated finds the solve of the first. A client
         that leaves takes the solve with it, unless somebody else waits too.
         """
-        live = await self._begin(self._admitted(order), exchange)
+        live = await self._begin(self._admitted(order, exchange.caller), exchange)
         exchange.extra_headers[SOLVE_HEADER] = live.solve_id
         has_left = False
         async with live.watched() as watcher:
@@ -96,13 +97,15 @@ class Gateway:
         if scheduler is None:
             yield
             return
-        self._check_queue(model, scheduler)
-        program = scheduler.queue.program(caller.tenant, caller.tier(tier or Tier.STANDARD))
+        given = caller.tier(tier or Tier.STANDARD)
+        self._check_queue(model, scheduler, given)
+        program = scheduler.queue.program(caller.tenant, given)
         async with scheduler.turn(program, max_tokens):
             yield
 
-    def _check_queue(self, model: str, scheduler: Scheduler) -> None:
-        wait, load = scheduler.wait_seconds, self.load
+    def _check_queue(self, model: str, scheduler: Scheduler, tier: Tier) -> None:
+        """ApiError 429 where the first call would wait too long."""
+        wait, load = scheduler.wait_seconds(tier), self.load
         if wait > load.refuses_at or scheduler.queue.num_waiting >= load.max_waiting:
             raise ApiError(
                 429,
@@ -112,13 +115,13 @@ class Gateway:
                 retry_after=max(1.0, wait - load.refuses_at),
             )
 
-    def _admitted(self, order: Order) -> Order:
+    def _admitted(self, order: Order, caller: Caller) -> Order:
         """The order, or under load less of it; ApiError 429 where even that would wait too long."""
         scheduler = self.solves.schedulers.get(order.model)
         if scheduler is None:
             return order
-        self._check_queue(order.model, scheduler)
-        wait, load = scheduler.wait_seconds, self.load
+        self._check_queue(order.model, scheduler, caller.tier(order.tier))
+        wait, load = scheduler.backlog_seconds, self.load
         if wait > load.shrinks_at and not order.is_plain:
             return order.shrunk(load.shrinks_at / wait)
         return order

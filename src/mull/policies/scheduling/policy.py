@@ -91,10 +91,17 @@ class Scheduler:
         finally:
             self.leave(ticket)
 
+    def wait_seconds(self, tier: Tier) -> float:
+        """How long the first call of a new solve would wait; 0 while nothing is known."""
+        return self._seconds(self.queue.ahead_of(tier))
+
     @property
-    def wait_seconds(self) -> float:
-        """How long a call that comes now would wait behind all others; 0 while nothing is known."""
-        return self.queue.backlog / self.tokens_per_second if self.tokens_per_second else 0.0
+    def backlog_seconds(self) -> float:
+        """How long all calls that wait now will take; 0 while nothing is known."""
+        return self._seconds(self.queue.backlog)
+
+    def _seconds(self, tokens: float) -> float:
+        return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
 
 
 @dataclass(slots=True)

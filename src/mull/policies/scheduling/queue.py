@@ -133,6 +133,10 @@ class CallQueue:
     num_interactive: int = 0
     """Of the running ones."""
     num_waiting: int = 0
+    num_waiting_interactive: int = 0
+    """Of the waiting ones."""
+    num_waiting_programs: int = 0
+    """Programs whose calls these are."""
     _tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
     _fast: _Heap = field(default_factory=_Heap)
     """Interactive programs, whoever's they are, by class."""
@@ -153,8 +157,8 @@ class CallQueue:
         if not tenant.num_waiting:
             self._lift(tenant)
         tenant.num_waiting += 1
-        self.num_waiting += 1
         program.waiting.append(ticket)
+        self._count_waiting(program, 1)
         if len(program.waiting) == 1:
             self._offer(program, tenant)
         return ticket
@@ -194,14 +198,23 @@ class CallQueue:
         """A waiting call is not wanted any more."""
         ticket.is_withdrawn = True
         ticket.program.waiting.remove(ticket)
-        self.num_waiting -= 1
         self._tenants[ticket.program.tenant].num_waiting -= 1
+        self._count_waiting(ticket.program, -1)
         self._rest(ticket.program)
 
     @property
     def backlog(self) -> float:
         """Tokens that those who wait will take, by what calls have taken lately."""
         return self.num_waiting * self.average
+
+    def ahead_of(self, tier: Tier) -> float:
+        """Tokens that are about to be worked on before the first call of a new program.
+
+        Of the interactive ones all; before any other program each that waits gets one call.
+        """
+        if tier is Tier.INTERACTIVE:
+            return self.num_waiting_interactive * self.average
+        return self.num_waiting_programs * self.average
 
     # Choosing
 
@@ -237,7 +250,7 @@ class CallQueue:
         ticket = program.waiting.popleft()
         ticket.is_running = True
         ticket.expected = min(ticket.max_tokens, self.average)
-        self.num_waiting -= 1
+        self._count_waiting(program, -1)
         self._tenants[program.tenant].num_waiting -= 1
         self.num_running += 1
         program.num_running += 1
@@ -256,6 +269,13 @@ class CallQueue:
         others = [each.service for each in self._tenants.values() if each.num_waiting]
         if others:
             tenant.service = max(tenant.service, min(others))
+
+    def _count_waiting(self, program: Program, change: int) -> None:
+        """After a call has joined those of its program that wait, or left them."""
+        self.num_waiting += change
+        self.num_waiting_interactive += change * (program.tier is Tier.INTERACTIVE)
+        if len(program.waiting) == (1 if change > 0 else 0):
+            self.num_waiting_programs += change
 
     def _rest(self, program: Program) -> None:
         if not program.is_active:
@@ -276,6 +296,8 @@ class CallQueue:
         waiting = sum(len(program.waiting) for program in programs)
         if waiting != self.num_waiting:
             raise AssertionError(f"{self.num_waiting} calls wait, but {waiting} can be found")
+        if sum(bool(program.waiting) for program in programs) != self.num_waiting_programs:
+            raise AssertionError(f"not {self.num_waiting_programs} programs wait")
         active = sum(tenant.num_active for tenant in self._tenants.values())
         if self.num_running + self.num_waiting < active:
             raise AssertionError(f"{active} programs are active without calls")
