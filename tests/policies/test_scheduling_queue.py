@@ -101,6 +101,17 @@ def test_a_long_search_gets_its_part_however_many_short_ones_come() -> None:
     queue.check()
 
 
+def test_a_queue_forgets_solves_that_have_ended() -> None:
+    queue = CallQueue(slots=1)
+    busy = queue.program("a", Tier.INTERACTIVE)
+    queue.submit(busy, 10)
+    queue.dispatch()
+    for _ in range(2000):
+        queue.withdraw(queue.submit(queue.program("a", Tier.INTERACTIVE), 10))
+    assert max(len(heap) for heap in (queue._fast, queue._tenants["a"].ready)) <= 100  # pyright: ignore[reportPrivateUsage]
+    queue.check()
+
+
 def test_a_withdrawn_call_never_starts() -> None:
     queue = CallQueue(slots=1)
     program = queue.program("a")

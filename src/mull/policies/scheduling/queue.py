@@ -20,7 +20,7 @@ until its tokens come.
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import log
 from types import MappingProxyType
 from typing import Final
@@ -31,6 +31,8 @@ FIRST_CLASS: Final = 64.0
 _RATIO: Final = 4.0
 _GUESS: Final = 256.0
 """Tokens of a call, before any has ended."""
+_SPARE: Final = 64
+"""Entries of a heap that may be out of date before it is cleared of them."""
 _MEMORY: Final = 0.02
 """Weight of the newest call in the average."""
 
@@ -284,6 +286,11 @@ class CallQueue:
             tenant.num_active -= 1
 
     def _offer(self, program: Program, tenant: Tenant) -> None:
+        most = _SPARE + 4 * self.num_waiting_programs
+        for heap in (tenant.ready, tenant.starving, self._fast):
+            if len(heap) > most:  # what waits no more sinks, and would stay there for ever
+                heap[:] = [each for each in heap if each[2].waiting]
+                heapify(heap)
         entry = (program.level, program.order, program)
         heappush(tenant.ready, entry)
         if program.tier is Tier.INTERACTIVE:
