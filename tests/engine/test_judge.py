@@ -45,13 +45,13 @@ async def test_scores_are_those_of_each_sequence_alone_in_the_order_asked(folder
     assert familiarity is not None
     for sequence, places, outputs, same in zip(SEQUENCES, PLACES, scored, again[::-1], strict=True):
         with torch.inference_mode():
-            features = model.features(torch.tensor([sequence]))[0]
-            expected = model.score(features)
+            early, late = model.look(torch.tensor([sequence]))
+            expected = model.score(late)[0]
         assert len(outputs) == len(same) == len(places)
         for place, told, twice in zip(places, outputs, same, strict=True):
             assert told == pytest.approx(twice, abs=1e-5)
             assert told[:2] == pytest.approx(expected[place].tolist(), abs=1e-5)
-            assert told[2] == pytest.approx(familiarity(features[place]).item(), rel=1e-4)
+            assert told[2] == pytest.approx(familiarity(early[0, place]).item(), rel=1e-4)
 
 
 BAD = {

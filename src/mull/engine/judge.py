@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mull.engine.requests import EngineSettings, Ready
-from mull.models.reward import Familiarity, RewardModel, load_reward_model
+from mull.models.reward import Familiarity, Look, RewardModel, load_reward_model
 
 MAX_TOKENS: Final = 8_192
 """Read in one pass, padding included."""
@@ -49,27 +49,28 @@ class Judge:
         """The outputs and the distance at every place of every sequence, in order."""
         found: list[list[list[float]]] = [[] for _ in sequences]
         for group in _groups(sequences):
-            features = self._features([sequences[each] for each in group])  # (B, T, C)
+            look = self._look([sequences[each] for each in group])
             pairs = [(row, place) for row, each in enumerate(group) for place in places[each]]
             where = torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
-            judged = iter(_listed(self._judge(features[where[:, 0], where[:, 1]])))
+            seen = Look(*(each[where[:, 0], where[:, 1]] for each in look))
+            judged = iter(_listed(self._judge(seen)))
             for each in group:
                 found[each] = [next(judged) for _ in places[each]]
         return [outputs for each in found for outputs in each]
 
-    def _features(self, sequences: Sequence[tuple[int, ...]]) -> Tensor:
+    def _look(self, sequences: Sequence[tuple[int, ...]]) -> Look:
         """Padded at the end, where causal attention never looks."""
         longest = max(map(len, sequences))
         padded = [list(each) + [0] * (longest - len(each)) for each in sequences]
-        return self.model.features(torch.tensor(padded, device=self.device))
+        return self.model.look(torch.tensor(padded, device=self.device))
 
-    def _judge(self, features: Tensor) -> Tensor:
-        """(P, L + 1) of features (P, C)."""
-        outputs = self.model.score(features).float()
+    def _judge(self, seen: Look) -> Tensor:
+        """(P, L + 1) of places (P, C)."""
+        outputs = self.model.score(seen.late).float()
         if self.familiarity is None:
-            distance = torch.zeros(len(features), device=outputs.device)
+            distance = torch.zeros(len(outputs), device=outputs.device)
         else:
-            distance = self.familiarity(features)
+            distance = self.familiarity(seen.early)
         return torch.cat((outputs, distance[:, None]), dim=-1)
 
 

@@ -10,7 +10,7 @@ from mull.core.errors import CheckpointError
 
 CONTENT_FILES: Final = (
     "model.safetensors",
-    "familiarity.safetensors",
+    "early_features.safetensors",
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",

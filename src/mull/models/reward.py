@@ -7,7 +7,7 @@ Weights are named as in `transformers`' `LlamaForTokenClassification` (process) 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,10 +24,20 @@ from mull.models.checkpoint import WEIGHTS
 from mull.models.config import ModelConfig
 from mull.models.reward_card import RewardCard, RewardKind
 from mull.models.tokenizer import BEGIN, END, PAD, TextTokenizer
-from mull.models.transformer import Decoder, Trunk
+from mull.models.transformer import Decoder, Trunk, rotary_table
 
-FAMILIARITY: Final = "familiarity.safetensors"
+FAMILIARITY: Final = "early_features.safetensors"
 """Mean and whitening of the training features; `transformers` ignores the file."""
+
+
+class Look(NamedTuple):
+    """What a reward model sees of tokens."""
+
+    early: Tensor
+    """After the first block: what is there, before it is reduced to whether it is good. Foreign
+    numbers are told by it; at the end nine tenths of the difference is gone."""
+    late: Tensor
+    """What the head reads."""
 
 
 class RewardModel(nn.Module):
@@ -61,13 +71,25 @@ class RewardModel(nn.Module):
         self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Hidden states (B, T, C) that the head reads."""
+        return self.look(tokens, positions, mask).late
+
+    def look(
+        self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
+    ) -> Look:
+        """Hidden states after the first block and at the end, both (B, T, C)."""
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        return cast("Tensor", self.model(tokens, positions, mask))
+        trunk = self.model
+        early = x = trunk.embed_tokens(tokens)
+        rotary = rotary_table(positions, self.config, x.dtype)
+        for index, block in enumerate(trunk.layers):
+            x = block(x, rotary, mask)
+            early = early if index else x
+        return Look(early, trunk.norm(x))
 
 
 class Familiarity(nn.Module):
-    """How far features are from those of training: a Mahalanobis distance (Lee et al. 2018)."""
+    """How far early features are from those of training, by Mahalanobis (Lee et al. 2018)."""
 
     def __init__(self, mean: Tensor, whitening: Tensor) -> None:
         super().__init__()

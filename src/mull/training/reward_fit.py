@@ -190,5 +190,5 @@ def _familiarity(model: RewardModel, problems: Sequence[LabelledProblem]) -> Fam
         for branch in problem.branches:
             ids = torch.tensor([[*problem.prompt, *chain.from_iterable(branch.steps)]])
             places = torch.tensor(_ends(problem, branch, model.card.kind))
-            features.append(model.features(ids)[0, places])
+            features.append(model.look(ids).early[0, places])
     return Familiarity.of(torch.cat(features).float())
