@@ -323,7 +323,7 @@ def test_validation_problems_are_the_same_in_every_run(states: dict[str, Path]) 
 
 
 def judged(name: str, means: tuple[float, ...], *, right: bool) -> Judged:
-    return Judged(name, "countdown", means, 1.0, right)
+    return Judged(name, "countdown", means, 1.0, right, (True,) * len(means))
 
 
 def test_the_aggregation_is_the_one_that_ranks_within_problems() -> None:
@@ -342,3 +342,10 @@ def test_the_aggregation_is_the_one_that_ranks_within_problems() -> None:
     # Problems are ranked within, never across: b's right one is below a's wrong one and wins.
     assert concordance(by_min, best_aggregation(by_min)) == 1.0
     assert concordance([judged("a", (0.5,), right=True)], best_aggregation(by_last)) == 0.5
+
+
+def test_beginnings_are_compared_with_those_of_as_many_steps() -> None:
+    lost = Judged("a", "countdown", (0.9, 0.2), 1.0, is_right=False, exact=(True, False))
+    first, second = lost.beginnings()
+    assert (first.problem, first.means, first.is_right) == ("a 1", (0.9,), True)
+    assert (second.problem, second.means, second.is_right) == ("a 2", (0.9, 0.2), False)

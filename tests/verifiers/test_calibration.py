@@ -74,11 +74,14 @@ def test_every_map_is_monotone_and_stays_in_range(
         assert all(0.0 <= each <= 1.0 for each in told)
 
 
-def test_an_isotonic_map_rises_between_its_blocks_so_that_a_ranking_survives() -> None:
+def test_an_isotonic_map_rises_everywhere_so_that_a_ranking_survives() -> None:
     fitted = fit_isotonic([0.1, 0.2, 0.6, 0.8], [0.0, 0.0, 1.0, 1.0])
-    assert fitted(0.15) == 0.0
-    assert fitted(0.3) < fitted(0.5) < fitted(0.55)
-    assert fitted(0.8) == fitted(1.0) == 1.0
+    asked = [0.0, 0.15, 0.3, 0.5, 0.55, 0.8, 0.9, 1.0]
+    told = [fitted(value) for value in asked]
+    assert all(a < b for a, b in pairwise(told))
+    assert told[1] == pytest.approx(0.0, abs=0.001)
+    assert told[3] == pytest.approx((0.5 - 0.15) / (0.7 - 0.15), abs=0.001)
+    assert told[-2] == pytest.approx(1.0, abs=0.001)
 
 
 def drawn(slope: float, shift: float, count: int = 4_000) -> tuple[list[float], list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from statistics import fmean
@@ -29,7 +29,7 @@ from mull.verifiers.reward import opinion_of
 
 FAMILIAR_PROBLEMS: Final = 1_000
 """Training problems whose places say what is familiar."""
-FAMILIAR_SHARE: Final = 0.999
+FAMILIAR_SHARE: Final = 0.99
 """Of validation completions that must not be foreign."""
 FEWEST: Final = 20
 """Completions without which nothing is calibrated."""
@@ -52,6 +52,23 @@ class Judged(NamedTuple):
     means: tuple[float, ...]
     distance: float
     is_right: bool
+    exact: tuple[bool, ...]
+    """For each step: can it still come out right, by the rules?"""
+
+    def beginnings(self) -> Iterator[Judged]:
+        """Every beginning of whole steps as a completion of its own, right if it can still be.
+
+        Beginnings are compared with those of as many steps alone, as searches do.
+        """
+        for end in range(1, len(self.means) + 1):
+            yield Judged(
+                f"{self.problem} {end}",
+                self.family,
+                self.means[:end],
+                self.distance,
+                self.exact[end - 1],
+                self.exact[:end],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,9 @@ def fit(
             "no validation problem has a whole completion, so nothing can be calibrated",
             hint="label states with `--search mc` or `omega` too",
         )
-    rule = best_aggregation(judged) if model.card.kind is RewardKind.PROCESS else Aggregation.LAST
+    rule = Aggregation.LAST
+    if model.card.kind is RewardKind.PROCESS:
+        rule = best_aggregation([each for whole in judged for each in whole.beginnings()])
     calibration, error = dict[str, dict[str, object]](), dict[str, float]()
     for family in sorted({each.family for each in judged}):
         values = [(each, AGGREGATIONS[rule](each.means)) for each in judged]
@@ -119,6 +138,7 @@ def judge(model: Judge, problems: Iterable[LabelledProblem]) -> list[Judged]:
                 tuple(each.mean for each in opinions),
                 max(each.distance for each in opinions),
                 bool(branch.is_right),
+                branch.exact,
             )
         )
     return found
@@ -130,7 +150,7 @@ def _ends(problem: LabelledProblem, branch: Branch, kind: RewardKind) -> tuple[i
 
 
 def best_aggregation(judged: Sequence[Judged]) -> Aggregation:
-    """The rule by which right completions most often outrank wrong ones of the same problem."""
+    """The rule by which right ones most often outrank wrong ones of the same problem."""
     return max(Aggregation, key=lambda rule: concordance(judged, rule))
 
 

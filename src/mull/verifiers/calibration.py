@@ -16,6 +16,8 @@ from mull.core.errors import CheckpointError
 
 EDGE = 1e-6
 """Values are kept this far from 0 and 1 where their logit is taken."""
+SLOPE = 0.001
+"""The least rise of an isotonic map."""
 
 
 class Calibration(Protocol):
@@ -50,7 +52,8 @@ class Platt:
 class Isotonic:
     """Straight lines between the centres of pooled blocks (Zadrozny & Elkan 2002).
 
-    Between blocks it rises, so that a ranking keeps its order; beyond the outer centres it is flat.
+    A thousandth of the value itself is mixed in, so that the map rises everywhere and a ranking
+    keeps its order also within a block.
     """
 
     centres: tuple[float, ...]
@@ -60,6 +63,9 @@ class Isotonic:
 
     def __call__(self, value: float) -> float:
         """See `Calibration`."""
+        return (1 - SLOPE) * self._on_the_lines(value) + SLOPE * value
+
+    def _on_the_lines(self, value: float) -> float:
         after = bisect_right(self.centres, value)
         if after == 0:
             return self.levels[0]
