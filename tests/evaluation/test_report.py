@@ -15,7 +15,7 @@ from mull.core.expansion import Call
 from mull.core.usage import Usage
 from mull.evaluation import Axis, EvalConfig, ProblemSet, Report, Result, blind_curve
 from mull.evaluation.curves import curve_of
-from mull.evaluation.figure import Axes, Dot, Series, accuracy_figure
+from mull.evaluation.figure import Axes, Dot, Series, accuracy_figure, tick_label
 from mull.evaluation.results import Key, Level, Pruning
 from mull.evaluation.sheets import sheets_of
 from mull.policies.scripted import Reply, ScriptedPolicy
@@ -293,6 +293,11 @@ def test_a_log_axis_has_round_ticks_and_holds_every_dot() -> None:
     pixels = [axes.x(dot.x) for dot in dots]
     assert axes.x(100) - axes.x(50) == pytest.approx(axes.x(2_000) - axes.x(1_000))
     assert 64 < pixels[0] < pixels[1] < 816
+
+
+def test_large_numbers_on_an_axis_are_short() -> None:
+    labels = [tick_label(value) for value in (0.5, 50, 20_000, 5e6, 2e10, 1e12)]
+    assert labels == ["0.5", "50", "20,000", "5 M", "20 G", "1 T"]
 
 
 def test_the_figure_draws_lines_bands_and_single_points() -> None:

@@ -11,7 +11,7 @@ from mull.build import OpenModel
 from mull.core.protocols import Verifier
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
-from mull.evaluation.arms import BEST, GREEDY
+from mull.evaluation.arms import BEST, GREEDY, VOTES
 from mull.evaluation.config import EvalConfig
 from mull.evaluation.curves import Curve, blind_curve
 from mull.evaluation.drawing import Drawing
@@ -53,7 +53,7 @@ SAMPLES: Final = (1, 64)
 SEARCH_SAMPLES: Final = 256
 SEARCH_WIDTH: Final = 16
 SEARCHES: Final = ("tapered_beam", "beam", "dvts", "mcts")
-SEARCH_BUDGET: Final = 16
+SEARCH_BUDGET: Final = 8
 """In samples' worth."""
 SHAPE: Final = "12:3,3:2,1:1"
 """Of the search that is drawn: small enough for a screen."""
@@ -138,28 +138,26 @@ async def play_games(
 
     checker = CountdownChecker()
     config = EvalConfig(
-        problems, (name,), budgets=SAMPLES, verifier=checker.source.verifier, seed=SEED
+        problems,
+        (name,),
+        (BEST,) if guide is None else (BEST, *SEARCHES),
+        budgets=(SEARCH_BUDGET,),
+        rollouts=SAMPLES[-1],
+        verifier=checker.source.verifier,
+        guide=None if guide is None else guide.source.verifier,
+        seed=SEED,
     )
+    judges = (checker,) if guide is None else (checker, guide)
     with TemporaryDirectory(prefix="mull-demo-") as folder:
-        judges = (checker,) if guide is None else (checker, guide)
-        bench = Bench(judges, already_open, bank=Path(folder) / "bank")
+        bench = Bench(judges, already_open)
         report = await evaluate(config, Path(folder) / "games", bench=bench, watcher=watcher)
-        plays = (*_plays(name, report), *blind_plays())
-        if guide is None:
-            return Games(plays)
-        searches = replace(
-            config,
-            strategies=(BEST, *SEARCHES),
-            budgets=(SEARCH_BUDGET,),
-            rollouts=SAMPLES[-1],
-            guide=guide.source.verifier,
-        )
-        report = await evaluate(searches, Path(folder) / "rivals", bench=bench, watcher=watcher)
-    return Games(plays, _rivals(report))
+    plays = (*_plays(name, report), *blind_plays())
+    return Games(plays, () if guide is None else _rivals(report))
 
 
 def _plays(name: str, report: Report) -> tuple[Play, ...]:
-    best, vote, greedy, _ = report.curves
+    curves = {curve.strategy: curve for curve in report.curves}
+    best, vote, greedy = curves[BEST], curves[VOTES], curves[GREEDY]
     checked = f"{name}, best by the checker"
     return (
         _play(greedy, 1, f"{name}, greedy"),

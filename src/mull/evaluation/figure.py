@@ -29,6 +29,11 @@ _COLORS: Final = (
     ("#0e7490", "#22d3ee"),
     ("#a16207", "#facc15"),
     ("#4d7c0f", "#a3e635"),
+    ("#db2777", "#f9a8d4"),
+    ("#78350f", "#d6a06b"),
+    ("#115e59", "#99f6e4"),
+    ("#4338ca", "#a5b4fc"),
+    ("#111827", "#e5e7eb"),
 )
 """Pairs for light and dark, in the order of the series; then around again."""
 _BASELINE: Final = ("#6b7280", "#9ca3af")
@@ -148,7 +153,15 @@ def _grid(axes: Axes) -> Iterator[str]:
     for value in axes.ticks():
         x = axes.x(value)
         yield f'<path class="grid" d="M{x:.1f} {TOP}V{bottom}"/>'
-        yield _text(x, bottom + 20, f"{value:,.10g}", kind="soft", anchor="middle")
+        yield _text(x, bottom + 20, tick_label(value), kind="soft", anchor="middle")
+
+
+def tick_label(value: float) -> str:
+    """`5,000`, and from a million on `5 M`, `20 G`."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:,.10g} {unit}"
+    return f"{value:,.10g}"
 
 
 def _drawn(axes: Axes, place: int, series: Series) -> Iterator[str]:

@@ -140,7 +140,8 @@ class Report:
     def markdown(self) -> str:
         """The tables, under the command that makes them and what they stand on."""
         terms = (f"- {term}: {meaning}" for term, meaning in self.terms())
-        head = (f"## {self.title}", "", "```console", self.command, "```", "", *terms, "")
+        command = ("```console", self.command, "```", "") if self.command else ()
+        head = (f"## {self.title}", "", *command, *terms, "")
         return "\n".join(
             (*head, *(f"{table.markdown()}\n{table.note}\n" for table in self.tables()))
         )

@@ -185,7 +185,7 @@ def judgements_table(judgements: Sequence[Judgement]) -> Table:
     """How far every judge that may err can be believed."""
     rows = tuple(
         (
-            each.judge,
+            each.judge.rpartition("/")[2],
             each.place,
             f"{each.num_values:,}",
             f"{each.base_rate * 100:.1f} %",
