@@ -120,6 +120,24 @@ def test_json_is_one_document_with_the_command_that_repeats_it(mull: Mull, tmp_p
     assert results.read_bytes() == before
 
 
+def test_guides_are_named_for_all_searches_or_for_one(mull: Mull, tmp_path: Path) -> None:
+    code, out, err = mull(
+        "eval", "countdown", "--count", 1, "--model", games(tmp_path), "--budgets", "4",
+        "--strategies", "beam,beam+guide=oracle,best_of_n+verifier=none", "--guide", "random",
+        "--no-baselines", "--markdown",
+    )  # fmt: skip
+    assert code == 0, err
+    table = out[out.index("### Results") : out.index("n is in samples' worth")]
+    titles = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| scr")]
+    model = titles[0].removesuffix(" beam")
+    assert titles == [
+        f"{model} {each}" for each in ("beam", "beam (guide oracle)", "best of n (majority vote)")
+    ]
+    assert "- random: random@1" in out
+    assert "- oracle: oracle@1" in out
+    assert out.count("mull eval countdown") == 1
+
+
 def test_several_models_strategies_and_forms_are_evaluated_side_by_side(
     mull: Mull, tmp_path: Path
 ) -> None:
@@ -152,13 +170,16 @@ def test_several_models_strategies_and_forms_are_evaluated_side_by_side(
         (("countdown", "--budgets", "1;4"), "`--budgets 1;4` is no list", "--budgets 1,4,16,64"),
         (("countdown", "--budgets", "0"), "`budgets` is 0", ""),
         (("countdown", "--axis", "watts"), "watts", "tokens"),
+        (("countdown", "--strategies", "beam"), "strategy `beam` needs a guide", "best_of_n"),
+        (("countdown", "--strategies", "beam+guide=orakel"), "no verifier `orakel`", ""),
+        (("countdown", "--guide", "orakel"), "no verifier `orakel`", ""),
         (("countdown", "--seeds", "0"), "`seeds` is 0", ""),
         (("countdown", "--temperature", "0"), "temperature is 0.0", "greedy"),
         (("countdown", "--verifier", "oracle"), "no verifier `oracle`", ""),
         (
             ("multiply", "--strategies", "early_stop"),
             "needs a verifier",
-            "greedy, self_consistency",
+            "self_consistency",
         ),
         (("multiply", "--suite", "game24"), "holds no `multiply`", "belongs to task `countdown`"),
         (("countdown", "--model", "mull-bose"), "no model `mull-bose`", "mull-base"),

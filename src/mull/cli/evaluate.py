@@ -114,8 +114,8 @@ def evaluate(
         seed=seed,
         sampling=Sampling(temperature),
         max_tokens=max_tokens,
-        verifier=judges.name(verifier),
-        guide=None if guide is None else judges.name(guide),
+        verifier=judges.verifier(verifier),
+        guide=None if guide is None else judges.guide(guide),
         dtype=dtype,
         has_baselines=baselines,
     )

@@ -8,9 +8,6 @@ from mull.core.problem import AnswerKind
 from mull.core.protocols import Verifier
 from mull.evaluation.controls import CONTROLS
 
-JUDGES = ("guide", "verifier")
-"""Options whose value names one."""
-
 
 @dataclass(slots=True)
 class Judges:
@@ -21,30 +18,30 @@ class Judges:
     made: dict[str, Verifier] = field(default_factory=dict[str, Verifier])
     """By the name that was typed."""
 
-    def name(self, typed: str) -> str | None:
+    def verifier(self, typed: str) -> str | None:
         """The name under which it speaks; None for `none`, and for `auto` where there is none."""
         if typed not in self.made:
-            found = self._find(typed)
+            chosen = self.settings.verifier(typed)
+            found = find_verifier(chosen, self.kind) if isinstance(chosen, str) else chosen
             if found is None:
                 return None
             self.made[typed] = found
         return self.made[typed].source.verifier
 
-    def _find(self, typed: str) -> Verifier | None:
+    def guide(self, typed: str) -> str | None:
+        """The same for a judge of steps, which may also be a control."""
         if typed in CONTROLS:
-            return CONTROLS[typed]()
-        chosen = self.settings.verifier(typed)
-        return find_verifier(chosen, self.kind) if isinstance(chosen, str) else chosen
+            self.made.setdefault(typed, CONTROLS[typed]())
+        return self.verifier(typed)
 
     def arms(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Arms as typed, with every judge by the name under which it speaks."""
         return tuple("+".join(map(self._part, text.strip().split("+"))) for text in texts)
 
     def _part(self, part: str) -> str:
-        option, equals, value = part.partition("=")
-        if not equals or option not in JUDGES:
-            return part
-        return f"{option}={self.name(value) or 'none'}"
+        option, _, value = part.partition("=")
+        name = {"guide": self.guide, "verifier": self.verifier}.get(option)
+        return part if name is None or not value else f"{option}={name(value) or 'none'}"
 
     @property
     def verifiers(self) -> tuple[Verifier, ...]:
