@@ -10,10 +10,11 @@ from toys import NEWLINE, STOP, TOKENIZER, toy_decoder
 
 from mull.engine.batch import Batch
 from mull.engine.requests import Boundary, EngineSettings, Punctuation, Report, Request
-from mull.models.inference import CachedDecoder
+from mull.models.inference import InferenceDecoder
 from mull.models.tokenizer import END_THINK
 
-DECODER: Final = CachedDecoder(toy_decoder(), dtype=torch.float64, device="cpu")
+MODEL: Final = toy_decoder().double()
+DECODER: Final = InferenceDecoder(MODEL, dtype=torch.float64, device="cpu")
 PUNCTUATION: Final = Punctuation(
     frozenset({STOP}), frozenset({NEWLINE}), frozenset({TOKENIZER.token_id(END_THINK)})
 )

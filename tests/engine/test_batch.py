@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from toy_batches import DECODER, PROMPTS, Said, alone, batch_of, keep, run
+from toy_batches import DECODER, MODEL, PROMPTS, Said, alone, batch_of, keep, run
 from toys import NEWLINE, STOP, TOKENIZER, TOY
 
 from mull.core.expansion import Sampling
+from mull.engine.blocks import BLOCK
 from mull.engine.randomness import uniforms
 from mull.engine.requests import Boundary, Punctuation, Request
 from mull.models.tokenizer import END_THINK
@@ -99,10 +100,8 @@ def test_a_branch_resumed_anywhere_goes_on_as_if_never_cut(
 def distributions(request: Request, said: Said) -> NDArray[np.float64]:
     """The model's log-probabilities where each drawn token was drawn, in one pass over them all."""
     tokens = torch.tensor([[*request.prompt, *said.token_ids]])
-    cache = DECODER.new_cache(1, tokens.shape[1])
     with torch.inference_mode():
-        hidden = DECODER.extend(tokens, torch.arange(tokens.shape[1])[None], cache)
-        logprobs = torch.log_softmax(DECODER.logits(hidden[0]), -1)
+        logprobs = torch.log_softmax(MODEL(tokens)[0], -1)
     return logprobs.numpy()[len(request.prompt) - 1 : -1]
 
 
@@ -204,7 +203,7 @@ def test_a_shared_prompt_is_read_once_and_forks_find_it_cached() -> None:
     prompt = PROMPTS[2]
     said = run([Request(prompt, seed, 5) for seed in range(7)], max_rows=3)
     first_pieces = sorted(each.cached_tokens[0] for each in said.values())
-    assert first_pieces == [0] + [len(prompt)] * 6
+    assert first_pieces == [0] + [len(prompt) - 1] * 6
     assert not any(any(each.cached_tokens[1:]) for each in said.values())
 
 
@@ -220,24 +219,26 @@ def test_rows_stay_within_max_rows_and_refill_at_once() -> None:
         (number, Request(PROMPTS[0], number, length, sampling=GREEDY, streams=True))
         for number, length in enumerate(lengths)
     )
+    assert batch.turn() is None  # the prompt is read
     # Each turn draws for exactly two rows: where one has ended, the next in line has its place.
     numbers = [report.numbers for _ in range(3) if (report := batch.turn()) is not None]
     assert [sorted(each) for each in numbers] == [[0, 1], [0, 2], [0, 3]]
     assert not batch.is_busy
 
 
-def test_cache_for_all_rows_stays_within_its_limit() -> None:
-    per_token = DECODER.bytes_per_token
-    # Prompts of 4 and 28 more tokens take one chunk of 32; there is room for three.
-    batch = batch_of(8, max_kv_bytes=3 * 32 * per_token)
+def test_what_may_come_to_be_held_stays_within_its_limit() -> None:
+    per_block = BLOCK * DECODER.bytes_per_token
+    # A prompt takes one block for all, and 28 tokens of each branch take two: there is room for 3.
+    batch = batch_of(8, max_kv_bytes=7 * per_block)
     batch.add((number, Request(PROMPTS[0], number, 28, streams=True)) for number in range(5))
+    assert batch.turn() is None
     report = batch.turn()
     assert report is not None
     assert report.numbers == [0, 1, 2]
-    # One that may grow beyond is alone when its turn comes, however little room there is.
-    narrow = batch_of(8, max_kv_bytes=32 * per_token)
+    # One that may grow to the whole window is alone when its turn comes; the others wait.
+    narrow = batch_of(8, max_kv_bytes=10 * per_block)
     said = dict[int, Said]()
-    narrow.add((number, Request(PROMPTS[0], number, 100)) for number in range(2))
+    narrow.add((number, Request(PROMPTS[0], number, 124)) for number in range(2))
     while narrow.is_busy:
         keep(said, narrow.turn())
         narrow.check()
@@ -247,6 +248,7 @@ def test_cache_for_all_rows_stays_within_its_limit() -> None:
 def test_a_cancel_frees_the_row_before_the_next_turn() -> None:
     batch = batch_of(max_rows=1)
     batch.add((number, Request(PROMPTS[0], number, 40, streams=True)) for number in range(2))
+    assert batch.turn() is None  # the prompt is read
     first = batch.turn()
     batch.cancel([0])
     second = batch.turn()

@@ -15,7 +15,7 @@ from mull.core.problem import Message, Problem, Role
 from mull.engine.batch import Batch
 from mull.engine.requests import EngineSettings, Punctuation, Request
 from mull.models.checkpoint import load_checkpoint, save_checkpoint
-from mull.models.inference import CachedDecoder
+from mull.models.inference import InferenceDecoder
 from mull.policies.formats import ChatFormat
 
 GREEDY = Sampling(temperature=0.0)
@@ -73,22 +73,6 @@ def test_whole_sequences_give_the_logits_of_transformers(folder: Path, llama: Ll
     assert (model(other)[:, -1] - ours[:, -1]).abs().max() > 1e-2, "the toy ignores its context"
 
 
-@torch.inference_mode()
-def test_cached_ragged_rows_give_the_logits_of_transformers(folder: Path, llama: Llama) -> None:
-    model = CachedDecoder(load_checkpoint(folder)[0], dtype=torch.float32, device="cpu")
-    tokens, starts = token_rows(3, 40), torch.tensor([9, 17, 30])
-    theirs = llama.logits(tokens)
-    cache = model.new_cache(3, 40)
-    positions = torch.arange(30).expand(3, 30)
-    # Rows are read to position 30 together; then each goes on from its own place, over the rest.
-    model.extend(tokens[:, :30], positions, cache)
-    for step in range(10):
-        where = (starts + step)[:, None]
-        hidden = model.extend(tokens.gather(1, where), where, cache)
-        expected = theirs[torch.arange(3), where[:, 0]]
-        assert (model.logits(hidden[:, 0]) - expected).abs().max() < 1e-4
-
-
 def test_a_masked_pass_equals_separate_passes() -> None:
     model = toy_decoder().double()
     tokens = token_rows(1, 12)
@@ -104,7 +88,7 @@ def test_a_masked_pass_equals_separate_passes() -> None:
 def generate_greedily(
     folder: Path, prompts: list[list[int]], *, max_rows: int, max_tokens: int
 ) -> list[list[int]]:
-    decoder = CachedDecoder(load_checkpoint(folder)[0], dtype=torch.float32, device="cpu")
+    decoder = InferenceDecoder(load_checkpoint(folder)[0], dtype=torch.float32, device="cpu")
     punctuation = Punctuation(frozenset({STOP}), frozenset())
     batch = Batch(decoder, EngineSettings(folder, punctuation, max_rows=max_rows))
     batch.add(

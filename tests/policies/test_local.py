@@ -229,7 +229,11 @@ async def test_a_shared_prompt_is_paid_for_once(policy: LocalPolicy) -> None:
     prompt = firsts[0].prompt_tokens
     assert prompt > 5
     assert {usage.prompt_tokens for usage in firsts} == {prompt}
-    assert sorted(usage.cached_tokens for usage in firsts) == [0] + [prompt] * 11
+    # Everybody passes over the last token of the prompt, to draw what follows it. An earlier call
+    # may have read the rest, or most of it.
+    cached = sorted(usage.cached_tokens for usage in firsts)
+    assert 0 <= cached[0] < prompt
+    assert cached[1:] == [prompt - 1] * 11
     assert not any(usage.prompt_tokens or usage.cached_tokens for usage in later)
 
 
@@ -238,8 +242,8 @@ async def test_flops_are_those_of_the_passes_made(policy: LocalPolicy) -> None:
     per_token = TOY.flops_per_token
     for steps in grown.values():
         prompt, total = steps[0].usage.prompt_tokens, sum(each.usage.flops for each in steps)
-        read = 0 if steps[0].usage.cached_tokens else prompt
-        passes = [*range(read), *range(prompt, prompt + len(ids(steps)) - 1)]
+        read = range(steps[0].usage.cached_tokens, prompt)
+        passes = [*read, *range(prompt, prompt + len(ids(steps)) - 1)]
         assert total == sum(per_token(position + 1) for position in passes)
         assert all(each.usage.kv_byte_seconds > 0 for each in steps)
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mull.engine.blocks import BLOCK
 from mull.engine.randomness import uniforms
 from mull.engine.requests import Boundary, Punctuation, Report, Request
 from mull.engine.sampling import Drawn, Draws
+from mull.engine.store import Tip
 
 ROW: Final = np.dtype(
     [
         ("number", np.int64),  # of its request
         ("token", np.int64),  # the last one
-        ("length", np.int64),  # tokens of the sequence; all but the last drawn are in the cache
+        ("length", np.int64),  # tokens of the sequence; all but the last are computed
+        ("shared", np.int64),  # how many of them stand in the tree
+        ("promised", np.int64),  # private blocks it may yet take
+        ("blocks", np.int64),  # private blocks it has
         ("left", np.int64),  # tokens that may still be drawn
         ("seed", np.uint64),
         ("drawn", np.int64),  # the number of the next token
@@ -28,8 +33,8 @@ ROW: Final = np.dtype(
         ("streams", np.bool_),
         ("in_step", np.int64),  # tokens of the current step
         ("reported", np.int64),  # how many of those have been
-        ("cached", np.int64),  # prompt tokens that came from a fork, until reported
-        ("held", np.float64),  # token-seconds in the cache since the last piece
+        ("cached", np.int64),  # prompt tokens that others had computed, until reported
+        ("held", np.float64),  # token-seconds in memory since the last piece
     ],
     align=True,  # torch takes no column whose stride is not a multiple of its items
 )
@@ -39,10 +44,23 @@ _STOP: Final = 3
 _FIRST_BUFFER: Final = 32
 
 
-class Rows:
-    """One record a live row, in the order of the key-value cache. The batch owns it.
+class Place(NamedTuple):
+    """What a request was given to grow in."""
 
-    Rows are dense: `retire` fills holes from the end and says how the cache must follow.
+    tip: Tip
+    """All of its prompt but the last token."""
+    left: int
+    """Tokens it may draw."""
+    promised: int
+    """Private blocks it may take."""
+    cached_tokens: int
+    """Tokens of the prompt that others had computed."""
+
+
+class Rows:
+    """One record a live row, in the order in which the forward pass takes them. The batch owns it.
+
+    Rows are dense: `retire` closes holes from the end.
     """
 
     def __init__(self, max_rows: int, punctuation: Punctuation, vocab_size: int) -> None:
@@ -50,6 +68,11 @@ class Rows:
         self._table = np.zeros(max_rows, ROW)
         self._step_tokens = np.zeros((max_rows, _FIRST_BUFFER), np.int64)
         self._step_logprobs = np.zeros((max_rows, _FIRST_BUFFER), np.float64)
+        self._tips = np.empty(max_rows, np.object_)
+        self._beginnings = np.empty(max_rows, np.object_)
+        self._blocks = np.zeros((max_rows, _FIRST_BUFFER // BLOCK), np.int64)
+        # One more than there are positions: the token drawn last may not have its block yet.
+        self._private_tokens = np.zeros((max_rows, _FIRST_BUFFER + 1), np.int64)
         self._marks = _marks(punctuation, vocab_size)
 
     @property
@@ -57,29 +80,48 @@ class Rows:
         return self._table[: self.count]
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row's sequence, prompt and drawn."""
-        return self._live["length"]
+    def positions(self) -> NDArray[np.int64]:
+        """Where the last token of each row stands in its sequence."""
+        return self._live["length"] - 1
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where it stands among those of the row that are not in the tree."""
+        return self.positions - self._live["shared"]
 
     @property
     def tokens(self) -> NDArray[np.int64]:
-        """The token each row drew last."""
+        """The last token of each row."""
         return self._live["token"]
 
     @property
-    def longest(self) -> int:
-        """The most tokens any row may come to; 0 without rows."""
-        live = self._live
-        return int((live["length"] + live["left"]).max(initial=0))
+    def tips(self) -> Sequence[Tip]:
+        """Where each row leaves the tree."""
+        return self._tips[: self.count].tolist()
 
-    def add(self, number: int, request: Request, left: int, cached_tokens: int) -> None:
-        """Append a row whose prompt is in the cache and that may draw `left` tokens."""
-        sampling = request.sampling
-        self._table[self.count] = (
+    @property
+    def blocks(self) -> NDArray[np.int64]:
+        """(rows, most): the private blocks of each row, the first `num_blocks` of each."""
+        return self._blocks[: self.count]
+
+    @property
+    def num_blocks(self) -> NDArray[np.int64]:
+        """Private blocks of each row."""
+        return self._live["blocks"]
+
+    def add(self, number: int, request: Request, place: Place) -> None:
+        """Append a row whose last prompt token is the first that is not in the tree."""
+        sampling, row, shared = request.sampling, self.count, place.tip.length
+        self._tips[row], self._beginnings[row] = place.tip, request.prompt[:shared]
+        self._private_tokens[row, 0] = request.prompt[-1]
+        self._table[row] = (
             number,
             request.prompt[-1],
             len(request.prompt),
-            left,
+            shared,
+            place.promised,
+            0,
+            place.left,
             request.seed,
             request.drawn,
             sampling.temperature,
@@ -90,10 +132,74 @@ class Rows:
             request.streams,
             0,
             0,
-            cached_tokens,
+            place.cached_tokens,
             0.0,
         )
         self.count += 1
+
+    def full(self) -> NDArray[np.int64]:
+        """Rows whose last token has no private block yet."""
+        return np.flatnonzero(self.offsets == self._live["blocks"] * BLOCK)
+
+    def give(self, rows: NDArray[np.int64], blocks: NDArray[np.int64]) -> None:
+        """Append one private block to each of these rows."""
+        places = self._live["blocks"][rows]
+        if places.max() >= self._blocks.shape[1]:
+            width = self._blocks.shape[1]
+            self._blocks = np.pad(self._blocks, ((0, 0), (0, width)))
+            self._private_tokens = np.pad(self._private_tokens, ((0, 0), (0, width * BLOCK)))
+        self._blocks[rows, places] = blocks
+        self._live["blocks"][rows] += 1
+        self._live["promised"][rows] -= 1
+
+    def own(self, row: int) -> NDArray[np.int64]:
+        """One row's private blocks."""
+        return self._blocks[row, : self._live["blocks"][row]]
+
+    def sequence(self, row: int) -> tuple[int, ...]:
+        """All tokens of a row."""
+        num_private = self._table["length"][row] - self._table["shared"][row]
+        private = self._private_tokens[row, :num_private]
+        return self._beginnings[row] + tuple(private.tolist())
+
+    def move(self, row: int, tip: Tip) -> None:
+        """All but the last token of this row stand in the tree now, and its blocks are gone."""
+        self._beginnings[row] = self.sequence(row)[:-1]
+        self._tips[row] = tip
+        self._live["shared"][row], self._live["blocks"][row] = tip.length, 0
+        self._private_tokens[row, 0] = self._live["token"][row]
+
+    def append(self, row: int, tip: Tip) -> int:
+        """Its last token stands in the tree too; by how much what it may take changes."""
+        live = self._live
+        self._beginnings[row] += (int(live["token"][row]),)
+        self._tips[row] = tip
+        live["shared"][row] = tip.length
+        before = int(live["promised"][row])
+        live["promised"][row] = -(-live["left"][row] // BLOCK)
+        return int(live["promised"][row]) - before
+
+    def sort(self, order: NDArray[np.int64]) -> None:
+        """Put row `order[i]` at place i."""
+        for column in self._columns:
+            column[: self.count] = column[order]
+
+    @property
+    def promised(self) -> NDArray[np.int64]:
+        """Private blocks each row may yet take."""
+        return self._live["promised"]
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return (
+            self._table,
+            self._step_tokens,
+            self._step_logprobs,
+            self._tips,
+            self._beginnings,
+            self._blocks,
+            self._private_tokens,
+        )
 
     def draws(self) -> Draws:
         """How every row's next token is drawn."""
@@ -106,6 +212,7 @@ class Rows:
         live = self._live
         live["held"] += live["length"] * seconds
         self._keep(drawn, live["in_step"])
+        self._private_tokens[np.arange(self.count), self.offsets + 1] = drawn.token_ids
         live["token"] = drawn.token_ids
         marks = self._marks[drawn.token_ids]
         breaks = (marks == _BREAK) | ((marks == _LATE_BREAK) & (live["in_step"] > 0))
@@ -152,15 +259,15 @@ class Rows:
         self._table[rows] = told
         return report
 
-    def retire(self, gone: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Drop rows; rows from the end move into their places: (where from, where to)."""
+    def retire(self, gone: NDArray[np.bool_]) -> None:
+        """Drop rows; rows from the end move into their places."""
         count = self.count - int(gone.sum())
         holes = np.flatnonzero(gone[:count])
         movers = np.flatnonzero(~gone[count:]) + count
-        for column in (self._table, self._step_tokens, self._step_logprobs):
+        for column in self._columns:
             column[holes] = column[movers]
+        self._tips[count : self.count] = self._beginnings[count : self.count] = None
         self.count = count
-        return movers, holes
 
     def check(self) -> None:
         """Raise AssertionError if a row contradicts itself or another."""
@@ -169,6 +276,9 @@ class Rows:
         assert (live["left"] > 0).all(), "a row is over and still there"
         assert (live["reported"] <= live["in_step"]).all(), "more is reported than was drawn"
         assert (live["in_step"] <= live["drawn"]).all(), "a step is longer than its branch"
+        assert (live["promised"] >= 0).all(), "a row takes more than it was promised"
+        assert (self.offsets >= 0).all(), "a row stands in the tree"
+        assert (live["blocks"] * BLOCK >= self.offsets).all(), "a computed token has no block"
 
     def having(self, numbers: Collection[int]) -> NDArray[np.bool_]:
         """Which rows grow the requests of these numbers."""

@@ -1,62 +1,65 @@
-"""Requests that wait for room, grouped by prompt so that each prompt is read once."""
+"""Requests that wait for room, and who is next."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from mull.engine.requests import Request
 
-
-class Numbered(NamedTuple):
-    """A request under the number by which it is reported."""
-
-    number: int
-    request: Request
+Numbered = tuple[int, Request]
 
 
-Prompt = tuple[int, ...]
+@dataclass(slots=True, eq=False)
+class Call:
+    """The requests of one `generate` that still wait."""
+
+    waiting: deque[Numbered]
+    served: int
+    """Tokens that were promised to it; one that comes later begins where the others are."""
 
 
 @dataclass(slots=True)
 class WaitingLine:
-    """First come, first served by prompt: whoever waits for the same prompt goes together.
+    """Whoever has been served least is next, so that a large call does not hold up small ones.
 
-    The batch owns it.
+    A virtual time a call, as in fair queueing (Demers, Keshav & Shenker 1989; for tokens, Sheng et
+    al. 2024). Within a call, first come, first served. The batch owns it.
     """
 
-    _lines: dict[Prompt, deque[Numbered]] = field(default_factory=dict[Prompt, deque[Numbered]])
+    _calls: list[Call] = field(default_factory=list[Call])
+    _time: int = 0
+    """What the call that was last served had been served before."""
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._calls)
 
-    def __contains__(self, prompt: Prompt) -> bool:
-        """Whether anybody still waits for this prompt."""
-        return prompt in self._lines
-
-    def add(self, number: int, request: Request) -> None:
-        """Get in line."""
-        self._lines.setdefault(request.prompt, deque()).append(Numbered(number, request))
+    def add(self, requests: Iterable[Numbered]) -> None:
+        """Get in line, as one call."""
+        waiting = deque(requests)
+        if waiting:
+            self._calls.append(Call(waiting, self._time))
 
     def first(self) -> Request | None:
         """Who is next; None if nobody waits."""
-        return next(iter(self._lines.values()))[0].request if self._lines else None
+        return self._next().waiting[0][1] if self._calls else None
 
-    def take(self) -> Numbered:
-        """Remove and return who is next."""
-        prompt, line = next(iter(self._lines.items()))
-        taken = line.popleft()
-        if not line:
-            del self._lines[prompt]
-        return taken
+    def take(self) -> int:
+        """Remove who is next; its number."""
+        call = self._next()
+        number, request = call.waiting.popleft()
+        self._time = call.served
+        call.served += len(request.prompt) + request.max_tokens
+        if not call.waiting:
+            self._calls.remove(call)
+        return number
 
     def remove(self, numbers: Collection[int]) -> None:
         """Forget these requests, where they wait."""
-        for prompt, line in list(self._lines.items()):
-            left = deque(each for each in line if each.number not in numbers)
-            if left:
-                self._lines[prompt] = left
-            else:
-                del self._lines[prompt]
+        for call in self._calls:
+            call.waiting = deque(each for each in call.waiting if each[0] not in numbers)
+        self._calls = [call for call in self._calls if call.waiting]
+
+    def _next(self) -> Call:
+        return min(self._calls, key=lambda call: call.served)

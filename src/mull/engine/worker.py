@@ -25,7 +25,7 @@ from mull.engine.requests import (
     Submit,
 )
 from mull.models.checkpoint import load_checkpoint
-from mull.models.inference import CachedDecoder
+from mull.models.inference import InferenceDecoder
 from mull.models.memory import keep_freed_memory
 from mull.models.reward_card import is_reward_model
 
@@ -59,15 +59,15 @@ def _prepare() -> None:
     torch.set_num_threads(1)
 
 
-def _load(settings: EngineSettings) -> CachedDecoder:
+def _load(settings: EngineSettings) -> InferenceDecoder:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
     decoder, _ = load_checkpoint(settings.folder, dtype=wide)
-    return CachedDecoder(decoder, dtype=dtype, device=settings.device)
+    return InferenceDecoder(decoder, dtype=dtype, device=settings.device)
 
 
 def _serve(
-    connection: Connection, decoder: CachedDecoder, settings: EngineSettings, owner: int
+    connection: Connection, decoder: InferenceDecoder, settings: EngineSettings, owner: int
 ) -> None:
     batch = Batch(decoder, settings)
     config = decoder.config

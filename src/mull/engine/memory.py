@@ -1,0 +1,117 @@
+"""The keys and values themselves: one pool of blocks, read in two layouts.
+
+A block is 16 positions of all layers. A *private* block lies ready for a product of its own: keys
+(H, D, 16) and values (H, 16, D). A *shared* one is 16 rows (H, D) a position, so that a run of
+blocks is one long matrix. Axes: L layers, H key-value heads, D head width.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mull.engine.blocks import BLOCK
+from mull.models.inference import InferenceDecoder
+
+
+class Memory:
+    """Room for keys and values, and how to move them. The batch owns it."""
+
+    def __init__(self, decoder: InferenceDecoder) -> None:
+        config = decoder.config
+        self.num_layers: Final = config.num_layers
+        self.heads: Final = config.num_kv_heads
+        self.width: Final = config.head_dim
+        self._device = decoder.device
+        # Zeros, not empty: garbage may be anything but NaN, which no mask hides.
+        shape = (self.num_layers, 0, self.heads * self.width * BLOCK)
+        self.keys = torch.zeros(shape, dtype=decoder.dtype, device=decoder.device)
+        self.values = torch.zeros_like(self.keys)
+        self._private_keys = torch.arange(self.heads * self.width, device=self._device) * BLOCK
+        heads = torch.arange(self.heads, device=self._device)
+        self._private_values = heads * BLOCK
+        self._views()
+
+    @property
+    def size(self) -> int:
+        """Blocks there is room for."""
+        return self.keys.shape[1]
+
+    def resize(self, size: int) -> None:
+        """Make room for so many blocks, keeping what is there."""
+        self.keys = self._resized(self.keys, size)
+        self.values = self._resized(self.values, size)
+        self._views()
+
+    def _views(self) -> None:
+        """Each layer of both, read in both layouts."""
+        shape = (-1, self.heads, self.width)
+        self.private_keys = [each.view(-1, self.width, BLOCK) for each in self.keys]
+        """A layer: (blocks*H, D, 16), all blocks."""
+        self.private_values = [each.view(-1, BLOCK, self.width) for each in self.values]
+        """A layer: (blocks*H, 16, D), all blocks."""
+        self._flat_keys = [each.view(-1) for each in self.keys]
+        self._value_rows = [each.view(-1, self.width) for each in self.values]
+        pairs = zip(self.keys, self.values, strict=True)
+        self._shared_rows = [(keys.view(shape), values.view(shape)) for keys, values in pairs]
+        self.shared_keys = [keys.permute(1, 2, 0) for keys, _ in self._shared_rows]
+        """A layer: (H, D, blocks*16), all positions."""
+        self.shared_values = [values.transpose(0, 1) for _, values in self._shared_rows]
+        """A layer: (H, blocks*16, D), all positions."""
+
+    def private_slots(self, blocks: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Where `write_private` puts keys (N, H*D) and values (N*H,), for positions (N,)."""
+        keys = (blocks * (self.heads * self.width * BLOCK) + offsets)[:, None] + self._private_keys
+        values = (blocks * (self.heads * BLOCK) + offsets)[:, None] + self._private_values
+        return keys, values.flatten()
+
+    def write_private(
+        self, layer: int, slots: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
+    ) -> None:
+        """Store keys and values (N, H, D) at `slots`."""
+        at_keys, at_values = slots
+        flat = keys.reshape(-1, self.heads * self.width)
+        self._flat_keys[layer].index_put_((at_keys,), flat)
+        self._value_rows[layer].index_copy_(0, at_values, values.reshape(-1, self.width))
+
+    def write_shared(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values (N, H, D) at positions `slots` (N,) of shared blocks."""
+        all_keys, all_values = self._shared_rows[layer]
+        all_keys.index_copy_(0, slots, keys)
+        all_values.index_copy_(0, slots, values)
+
+    def read_shared(self, layer: int, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of keys (H, D, N) and values (H, N, D) at scattered positions `slots` (N,)."""
+        keys, values = (rows.index_select(0, slots) for rows in self._shared_rows[layer])
+        return keys.permute(1, 2, 0), values.transpose(0, 1)
+
+    def publish(self, blocks: Tensor, offsets: Tensor, slots: Tensor) -> None:
+        """Copy positions of private blocks to shared `slots`; all (N,)."""
+        keys = self.keys.view(self.num_layers, -1, self.heads, self.width, BLOCK)
+        values = self.values.view(self.num_layers, -1, self.heads, BLOCK, self.width)
+        self._every_shared(self.keys)[:, slots] = keys[:, blocks, :, :, offsets].transpose(0, 1)
+        self._every_shared(self.values)[:, slots] = values[:, blocks, :, offsets].transpose(0, 1)
+
+    def copy_shared(self, sources: Tensor, slots: Tensor) -> None:
+        """Copy positions of shared blocks to others; all (N,)."""
+        for tensor in (self.keys, self.values):
+            shared = self._every_shared(tensor)
+            shared[:, slots] = shared[:, sources]
+
+    def gathered(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of shared blocks (n,), laid out as private: (L, n*H, D, 16), (L, n*H, 16, D)."""
+        shape = (self.num_layers, len(blocks), BLOCK, self.heads, self.width)
+        keys = self.keys.index_select(1, blocks).view(shape).permute(0, 1, 3, 4, 2)
+        values = self.values.index_select(1, blocks).view(shape).permute(0, 1, 3, 2, 4)
+        return keys.flatten(1, 2).contiguous(), values.flatten(1, 2).contiguous()
+
+    def _every_shared(self, tensor: Tensor) -> Tensor:
+        return tensor.view(self.num_layers, -1, self.heads, self.width)
+
+    def _resized(self, old: Tensor, size: int) -> Tensor:
+        new = old.new_zeros((old.shape[0], size, old.shape[2]))
+        kept = min(size, old.shape[1])
+        new[:, :kept] = old[:, :kept]
+        return new

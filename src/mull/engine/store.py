@@ -1,0 +1,269 @@
+"""Blocks, the tree over them and the memory behind them, kept in step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mull.engine.blocks import BLOCK, BlockIds, BlockPool
+from mull.engine.memory import Memory
+from mull.engine.prefixes import GONE, Match, PrefixNode, PrefixTree, Tokens
+from mull.models.inference import InferenceDecoder
+
+FIRST_BLOCKS: Final = 512
+"""What the memory has room for at first."""
+
+
+class Tip(NamedTuple):
+    """Where a branch leaves the tree: after `length` tokens, the last of them in `node`.
+
+    Others may have put more into the node's block; the branch reads only its own part.
+    """
+
+    node: PrefixNode
+    length: int
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether all keys and values up to here are there."""
+        return self.node.start + self.node.computed >= self.length
+
+    @property
+    def entries(self) -> tuple[tuple[int, int], ...]:
+        """Each block up to here, and how many of its positions the branch reads."""
+        blocks = [node.block for node in self.node.path]
+        return tuple(
+            (block, min(BLOCK, self.length - index * BLOCK)) for index, block in enumerate(blocks)
+        )
+
+
+class Cost(NamedTuple):
+    """What a branch would take from the room that is left."""
+
+    blocks: int
+    """That it would keep from being evicted, new ones included."""
+    known: int
+    """Tokens at its beginning that are there, or on their way."""
+
+
+class Store:
+    """All keys and values. The batch owns it.
+
+    Shared blocks belong to the tree, private ones to branches. `promised` blocks are those that
+    branches may yet take: together with what is held and cannot be evicted they never pass the
+    limit, so that a branch, once begun, always finds room.
+    """
+
+    def __init__(self, decoder: InferenceDecoder, max_bytes: int) -> None:
+        self.tree: Final = PrefixTree()
+        self.pool: Final = BlockPool(max_bytes // (decoder.bytes_per_token * BLOCK))
+        self.memory: Final = Memory(decoder)
+        self.num_private = 0
+        self.promised = 0
+        self._unread = deque[PrefixNode]()
+
+    @property
+    def spare(self) -> int:
+        """Blocks that could be promised."""
+        return self.pool.limit - self.tree.num_pinned - self.num_private - self.promised
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether blocks of known tokens wait for their keys and values."""
+        return bool(self._unread)
+
+    def cost(self, tokens: Tokens) -> Cost:
+        """What a branch that begins with these tokens needs."""
+        node, known = self.tree.match(tokens)
+        blocks = -(-len(tokens) // BLOCK) - known // BLOCK
+        if known % BLOCK and known in {node.end, len(tokens)}:
+            blocks -= 1  # it goes on in the block where it ends, or not at all
+        while not node.pins and node.parent is not None:
+            blocks += 1
+            node = node.parent
+        return Cost(blocks, known)
+
+    def begin(self, tokens: Tokens) -> Tip:
+        """Pin the path of these tokens for a branch; what of it is missing will be read."""
+        match = self.tree.match(tokens)
+        if match.length == len(tokens):
+            self.tree.pin(match.node)
+            return Tip(match.node, len(tokens))
+        return self._grow(match, tokens, is_computed=False)
+
+    def end(self, tip: Tip) -> None:
+        """The branch is gone, or stands elsewhere now."""
+        node = tip.node
+        self.tree.unpin(node)
+        # Nobody waits any longer for what was to be read for it alone.
+        while not node.pins and not node.children and node.parent is not None:
+            if node.computed == len(node.tokens):
+                return
+            if node.computed:
+                node.tokens = node.tokens[: node.computed]
+                return
+            parent = node.parent
+            self.pool.free(np.array([self.tree.remove(node)]))
+            node = parent
+
+    def take_private(self, count: int) -> BlockIds:
+        """Blocks for branches, out of what was promised them."""
+        self._make_room(count)
+        self.promised -= count
+        self.num_private += count
+        return self.pool.take_low(count)
+
+    def free_private(self, blocks: BlockIds) -> None:
+        """Branches are gone and these with them."""
+        self.pool.free(blocks)
+        self.num_private -= len(blocks)
+
+    def publish(self, tip: Tip, tokens: Tokens, blocks: BlockIds) -> Tip | None:
+        """Copy a branch's private positions into the tree; where they end there, pinned.
+
+        `tokens` are the branch's, from its beginning; `blocks` hold what the tip does not. None,
+        and nothing changes, if there is no room for a copy.
+        """
+        match = self.tree.match(tokens)
+        reached = Tip(*match)
+        if reached.length < tip.length or not reached.is_computed:
+            return None
+        if self.spare < self.cost(tokens).blocks:
+            return None
+        if match.length == len(tokens):
+            self.tree.pin(match.node)
+            return Tip(match.node, len(tokens))
+        end = self._grow(match, tokens, is_computed=True)
+        places = np.arange(match.length, len(tokens))
+        private = places - tip.length
+        slots = self.slots(end)[match.length :]
+        self.memory.publish(
+            self.tensor(blocks[private // BLOCK]), self.tensor(private % BLOCK), self.tensor(slots)
+        )
+        return end
+
+    def append(self, tip: Tip, tokens: Tokens) -> Tip | None:
+        """Move a branch on by the last of its tokens, which is about to be computed.
+
+        None, and nothing changes, if that takes a block and there is none.
+        """
+        node, length = tip
+        if length == node.end and length % BLOCK and tip.is_computed:
+            node.tokens += tokens[length:]
+            node.computed += 1
+            return Tip(node, length + 1)
+        if not self.spare:
+            return None
+        end = self._grow(Match(node, length), tokens, is_computed=True)
+        self.end(tip)
+        return end
+
+    def slots(self, tip: Tip) -> NDArray[np.int64]:
+        """The positions in memory of all tokens up to a tip."""
+        blocks = np.array([node.block for node in tip.node.path], np.int64)
+        return (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()[: tip.length]
+
+    def take_unread(self, budget: int) -> list[PrefixNode]:
+        """The next blocks to be read, in order, of at most so many tokens together."""
+        taken = list[PrefixNode]()
+        while self._unread:
+            node = self._unread[0]
+            missing = len(node.tokens) - node.computed
+            if node.last_used != GONE and missing:
+                budget -= missing
+                if budget < 0 and taken:
+                    break
+                taken.append(node)
+            self._unread.popleft().waits = False
+        return taken
+
+    def tensor(self, array: NDArray[np.int64]) -> Tensor:
+        """On the memory's device."""
+        tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+        return tensor.to(self.memory.keys.device)
+
+    def check(self, tips: Sequence[Tip], private: BlockIds) -> None:
+        """Raise AssertionError unless exactly these branches hold what is held."""
+        self.tree.check([tip.node for tip in tips])
+        assert self.num_private == len(private), "private blocks are miscounted"
+        shared = np.array([node.block for node in self.tree.nodes()], np.int64)
+        self.pool.check(np.concatenate((private, shared)))
+        assert self.promised >= 0, "more is taken than was promised"
+        assert self.spare >= 0, "more is promised than there is"
+        assert self.memory.size == self.pool.size, "memory and pool differ in size"
+        for node in self.tree.nodes():
+            assert node.computed == len(node.tokens) or node.waits, "a block is forgotten"
+
+    def _grow(self, match: Match, tokens: Tokens, *, is_computed: bool) -> Tip:
+        """Put the rest of `tokens` behind a match, and pin the end."""
+        node, length = match
+        self.tree.pin(node)  # it must not be evicted for the sake of its own continuation
+        start, blocks = length, self._new_blocks(match, len(tokens))
+        if length % BLOCK and length == node.end:
+            start = self._extend(node, tokens, is_computed=is_computed)
+        elif length % BLOCK:
+            assert node.parent is not None
+            start = node.start + BLOCK
+            copy = self.tree.add(node.parent, tokens[node.start : start], int(blocks[0]))
+            self._copy(node, copy, length - node.start)
+            self._finish(copy, is_computed=is_computed)
+            blocks = blocks[1:]
+            self.tree.pin(copy)
+            self.tree.unpin(node)
+            node = copy
+        first = node
+        for block in blocks.tolist():
+            node = self.tree.add(node, tokens[start : start + BLOCK], block)
+            self._finish(node, is_computed=is_computed)
+            start += BLOCK
+        self.tree.pin(node)
+        self.tree.unpin(first)
+        return Tip(node, len(tokens))
+
+    def _new_blocks(self, match: Match, length: int) -> BlockIds:
+        node, known = match
+        count = -(-length // BLOCK) - known // BLOCK
+        if known % BLOCK and known == node.end:
+            count -= 1  # it goes on in the block where it ends
+        if not count:
+            return np.zeros(0, np.int64)
+        self._make_room(count)
+        return self.pool.take_run(count, after=node.block if node.parent else None)
+
+    def _extend(self, node: PrefixNode, tokens: Tokens, *, is_computed: bool) -> int:
+        end = node.start + BLOCK
+        node.tokens = tokens[node.start : end]
+        self._finish(node, is_computed=is_computed)
+        return end
+
+    def _copy(self, node: PrefixNode, copy: PrefixNode, count: int) -> None:
+        """Take over the first tokens of a block, as far as they are computed."""
+        copy.computed = min(count, node.computed)
+        if copy.computed:
+            offsets = np.arange(copy.computed)
+            source, target = node.block * BLOCK + offsets, copy.block * BLOCK + offsets
+            self.memory.copy_shared(self.tensor(source), self.tensor(target))
+
+    def _finish(self, node: PrefixNode, *, is_computed: bool) -> None:
+        if is_computed:
+            node.computed = len(node.tokens)
+        elif not node.waits:
+            node.waits = True
+            self._unread.append(node)
+
+    def _make_room(self, count: int) -> None:
+        """Let `count` blocks be free: grow while half of all is in use, evict from then on."""
+        while self.pool.size - self.pool.num_taken < count:
+            idle = self.tree.num_blocks - self.tree.num_pinned
+            if self.pool.size < self.pool.limit and 2 * idle <= self.pool.size:
+                size = min(self.pool.limit, max(FIRST_BLOCKS, 2 * self.pool.size))
+                self.pool.resize(size)
+                self.memory.resize(size)
+            else:
+                self.pool.free(np.array([self.tree.evict()]))

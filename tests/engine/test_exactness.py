@@ -1,0 +1,119 @@
+"""Whatever the tree, a branch's logits are those of a fresh pass over its tokens."""
+
+import random
+from pathlib import Path
+from typing import Final
+
+import pytest
+import torch
+from torch import Tensor
+from toy_batches import PUNCTUATION
+from toys import TOY, toy_decoder
+
+from mull.engine.batch import Batch
+from mull.engine.requests import EngineSettings, Request
+from mull.engine.rows import Rows
+from mull.models.inference import InferenceDecoder
+from mull.models.transformer import Decoder
+
+FRESH: Final = toy_decoder()
+FLOAT32: Final = 1e-4
+BFLOAT16: Final = 0.6
+"""Largest difference of a logit; they reach from -12 to 12, where bfloat16 counts in 16ths."""
+
+
+class Watched(InferenceDecoder):
+    """Compares all logits with those of the plain network."""
+
+    rows: Rows
+    worst = 0.0
+    num_compared = 0
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        ours = super().logits(hidden)
+        sequences = [self.rows.sequence(row) for row in range(self.rows.count)]
+        theirs = fresh_logits(FRESH, sequences)
+        self.worst = max(self.worst, float((ours - theirs).abs().max()))
+        self.num_compared += len(sequences)
+        return ours
+
+
+def fresh_logits(model: Decoder, sequences: list[tuple[int, ...]]) -> Tensor:
+    """(N, V): what follows each sequence, in one padded pass without any cache."""
+    tokens = torch.zeros((len(sequences), max(map(len, sequences))), dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    ends = torch.tensor([len(sequence) - 1 for sequence in sequences])
+    return model(tokens)[torch.arange(len(sequences)), ends]
+
+
+class Forest:
+    """Requests that go on from each other's text anywhere, come at any time and are cancelled."""
+
+    def __init__(self, seed: int, dtype: torch.dtype) -> None:
+        self.chance = random.Random(seed)
+        self.decoder = Watched(FRESH, dtype=dtype, device="cpu")
+        settings = EngineSettings(Path(), PUNCTUATION, max_rows=12, max_kv_bytes=1 << 20)
+        self.batch = Batch(self.decoder, settings)
+        self.decoder.rows = self.batch._rows  # pyright: ignore[reportPrivateUsage]
+        self.texts: list[tuple[int, ...]] = [(4,)]
+        self.prompts = dict[int, tuple[int, ...]]()
+
+    def run(self, num_turns: int) -> "Watched":
+        for _ in range(num_turns):
+            if self.chance.random() < 0.4:
+                self.batch.add([self.request() for _ in range(self.chance.randrange(1, 7))])
+            if self.chance.random() < 0.1 and self.prompts:
+                self.batch.cancel([self.chance.choice(list(self.prompts))])
+            self.turn()
+        return self.decoder
+
+    def request(self) -> tuple[int, Request]:
+        text = self.chance.choice(self.texts)
+        kept = text[: self.chance.randrange(1, len(text) + 1)]
+        new = (self.chance.randrange(300, 320) for _ in range(self.chance.choice([0, 1, 15, 30])))
+        prompt, number = (*kept, *new)[:90], len(self.prompts)
+        self.prompts[number] = prompt
+        is_step = self.chance.random() < 0.5
+        return number, Request(prompt, number, self.chance.randrange(1, 36), one_step=is_step)
+
+    def turn(self) -> None:
+        report = self.batch.turn()
+        self.batch.check()
+        ids = iter(report.token_ids if report else [])
+        numbers, counts = (report.numbers, report.counts) if report else ([], [])
+        for number, count in zip(numbers, counts, strict=True):
+            self.prompts[number] += tuple(next(ids) for _ in range(count))
+            self.texts.append(self.prompts[number])
+
+
+def grow(seeds: range, num_turns: int, dtype: torch.dtype) -> tuple[float, int]:
+    """The largest difference over so many forests, and how many logits rows were compared."""
+    grown = [Forest(seed, dtype).run(num_turns) for seed in seeds]
+    return max(each.worst for each in grown), sum(each.num_compared for each in grown)
+
+
+def test_logits_on_random_trees_are_those_of_a_fresh_pass() -> None:
+    worst, compared = grow(range(100), 25, torch.float32)
+    assert compared > 5000
+    assert worst < FLOAT32
+
+
+def test_logits_in_bfloat16_stay_near_those_of_a_fresh_pass() -> None:
+    worst, compared = grow(range(1000, 1010), 25, torch.bfloat16)
+    assert compared > 500
+    assert FLOAT32 < worst < BFLOAT16
+
+
+@pytest.mark.full
+@pytest.mark.timeout(7200)
+def test_logits_on_ten_thousand_random_trees_are_those_of_a_fresh_pass() -> None:
+    worst, compared = grow(range(10_000, 20_000), 25, torch.float32)
+    assert compared > 500_000
+    assert worst < FLOAT32
+
+
+def test_the_comparison_can_fail() -> None:
+    other = toy_decoder(1)
+    assert (fresh_logits(other, [(4, 5)]) - fresh_logits(FRESH, [(4, 5)])).abs().max() > 0.1
+    assert TOY.max_positions > 125, "texts and what is drawn must fit the window"
