@@ -1,6 +1,7 @@
 """Whatever the tree, a branch's logits are those of a fresh pass over its tokens."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from mull.models.inference import InferenceDecoder
 from mull.models.transformer import Decoder
 
 FRESH: Final = toy_decoder()
+ONE_HEAD: Final = toy_decoder(config=replace(TOY, num_kv_heads=1))
+ALL_HEADS: Final = toy_decoder(config=replace(TOY, num_kv_heads=TOY.num_heads))
 FLOAT32: Final = 1e-4
 BFLOAT16: Final = 0.6
 """Largest difference of a logit; they reach from -12 to 12, where bfloat16 counts in 16ths."""
@@ -26,13 +29,14 @@ class Watched(InferenceDecoder):
     """Compares all logits with those of the plain network."""
 
     rows: Rows
+    fresh: Decoder
     worst = 0.0
     num_compared = 0
 
     def logits(self, hidden: Tensor) -> Tensor:
         ours = super().logits(hidden)
         sequences = [self.rows.sequence(row) for row in range(self.rows.count)]
-        theirs = fresh_logits(FRESH, sequences)
+        theirs = fresh_logits(self.fresh, sequences)
         self.worst = max(self.worst, float((ours - theirs).abs().max()))
         self.num_compared += len(sequences)
         return ours
@@ -50,9 +54,10 @@ def fresh_logits(model: Decoder, sequences: list[tuple[int, ...]]) -> Tensor:
 class Forest:
     """Requests that go on from each other's text anywhere, come at any time and are cancelled."""
 
-    def __init__(self, seed: int, dtype: torch.dtype) -> None:
+    def __init__(self, seed: int, dtype: torch.dtype, fresh: Decoder) -> None:
         self.chance = random.Random(seed)
-        self.decoder = Watched(FRESH, dtype=dtype, device="cpu")
+        self.decoder = Watched(fresh, dtype=dtype, device="cpu")
+        self.decoder.fresh = fresh
         settings = EngineSettings(Path(), PUNCTUATION, max_rows=12, max_kv_bytes=1 << 20)
         self.batch = Batch(self.decoder, settings)
         self.decoder.rows = self.batch._rows  # pyright: ignore[reportPrivateUsage]
@@ -87,15 +92,24 @@ class Forest:
             self.texts.append(self.prompts[number])
 
 
-def grow(seeds: range, num_turns: int, dtype: torch.dtype) -> tuple[float, int]:
+def grow(
+    seeds: range, num_turns: int, dtype: torch.dtype, fresh: Decoder = FRESH
+) -> tuple[float, int]:
     """The largest difference over so many forests, and how many logits rows were compared."""
-    grown = [Forest(seed, dtype).run(num_turns) for seed in seeds]
+    grown = [Forest(seed, dtype, fresh).run(num_turns) for seed in seeds]
     return max(each.worst for each in grown), sum(each.num_compared for each in grown)
 
 
 def test_logits_on_random_trees_are_those_of_a_fresh_pass() -> None:
     worst, compared = grow(range(100), 25, torch.float32)
     assert compared > 5000
+    assert worst < FLOAT32
+
+
+@pytest.mark.parametrize("fresh", [ONE_HEAD, ALL_HEADS])
+def test_logits_are_exact_however_many_heads_share_keys(fresh: Decoder) -> None:
+    worst, compared = grow(range(2000, 2010), 25, torch.float32, fresh)
+    assert compared > 500
     assert worst < FLOAT32
 
 

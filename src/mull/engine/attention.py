@@ -90,7 +90,8 @@ class RowAttention:
         memory, count = self._memory, queries.shape[0]
         memory.write_private(layer, self._slots, keys, values)
         queries = queries.view(count, memory.heads, self._groups, memory.width).transpose(0, 1)
-        queries = queries.reshape(memory.heads, count * self._groups, memory.width)
+        # One key-value head needs no other order, and would be left in the fused product's rows.
+        queries = queries.contiguous().view(memory.heads, count * self._groups, memory.width)
         weights = self._weights(layer, queries)
         return self._mix(layer, weights, count)
 
