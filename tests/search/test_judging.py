@@ -1,5 +1,6 @@
 """Who steers and who judges: weights, votes, verifiers that fail, budgets that end."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -120,6 +121,9 @@ class Broken:
                 return [Score(0.5, self.source, uncertainty=nan) for _ in trajectories]
             case "leaves some out":
                 return [Score(0.5, self.source) for _ in trajectories[1:]]
+            case "hangs":
+                await asyncio.Event().wait()
+                raise AssertionError
             case "is another":
                 return [Score(0.5, Source("someone", "1")) for _ in trajectories]
             case _:
@@ -157,6 +161,7 @@ def test_every_strategy_that_takes_a_guide_is_tried_with_a_broken_one() -> None:
         ("is unsure by NaN", "score uncertainty is nan"),
         ("leaves some out", "scores for"),
         ("is another", "spoke as `someone@1`"),
+        ("hangs", "did not answer in time"),
     ],
 )
 async def test_a_solve_goes_on_without_a_guide_that_fails_and_says_so(
@@ -164,11 +169,20 @@ async def test_a_solve_goes_on_without_a_guide_that_fails_and_says_so(
 ) -> None:
     policy = ScriptedPolicy(by_sample({PROBLEM.statement: REPLIES}))
     verifier = PredicateVerifier(lambda answer: answer.endswith("42"))
-    solver = solver_with(policy, spec, Broken(how), verifier)
+    solver = replace(solver_with(policy, spec, Broken(how), verifier), patience=0.05)
     solution = await solver.solve(PROBLEM)
     assert solution.stop is StopReason.COMPLETED
     assert solution.answer is not None
     assert any("`guide` could not value" in note and says in note for note in solution.notes)
+
+
+async def test_a_verifier_that_hangs_is_asked_once_and_no_longer_than_the_solve_may_take() -> None:
+    policy = ScriptedPolicy(by_sample({PROBLEM.statement: REPLIES}))
+    solver = solver_with(policy, GUIDED_SPECS["beam"], Broken("hangs"))
+    solution = await solver.solve(PROBLEM, budget=Budget(max_seconds=1.2))
+    # Were it asked at every level, or for the ten minutes it has without a budget, time were up.
+    assert solution.stop is StopReason.BUDGET_SECONDS
+    assert 1.0 < solution.usage.seconds < 2.4
 
 
 async def test_a_guide_without_step_values_cannot_be_aggregated() -> None:

@@ -1,8 +1,10 @@
 """Having trajectories judged: quote, reserve, score, record, settle."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
+from mull.core.clock import Clock
 from mull.core.errors import MullError, UnknownNameError, VerifierError, boundary
 from mull.core.events import NodeScored
 from mull.core.expansion import ScoreRequest
@@ -12,6 +14,11 @@ from mull.core.score import Score
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.solver.recorder import Recorder
+from mull.solver.stream import DeadlinePassedError, in_time
+
+LAST_LOOK: Final = 1.0
+"""Seconds that a checker which costs nothing has even after the solve's time is up."""
+TOO_LATE: Final = "did not answer in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,11 @@ class Scoring:
     verifiers: Mapping[str, Verifier]
     ledger: Ledger
     recorder: Recorder
+    clock: Clock
+    patience: float
+    """Seconds that a verifier may take for one request."""
+    silent: set[str] = field(default_factory=set[str])
+    """Verifiers that took longer; this solve does not ask them again."""
 
     async def score(self, requests: Sequence[ScoreRequest]) -> Refused | None:
         """Score what is asked, a verifier at a time; returns what refused to pay for it."""
@@ -55,7 +67,7 @@ class Scoring:
             return claim
         spent = Usage()
         try:
-            scores = await _scores(verifier, trajectories)
+            scores = await self._scores(verifier, trajectories)
             for request, score in zip(requests, scores, strict=True):
                 counted = replace(score, usage=replace(score.usage, seconds=0.0))
                 spent += counted.usage
@@ -64,18 +76,41 @@ class Scoring:
             await self.ledger.settle(claim, spent)
         return None
 
+    async def _scores(
+        self, verifier: Verifier, trajectories: Sequence[Trajectory]
+    ) -> Sequence[Score]:
+        """The verifier's scores; one that fails has no opinion of any of them."""
+        name = verifier.source.verifier
+        if name in self.silent:
+            return _unknown(verifier, trajectories, TOO_LATE)
+        try:
+            seconds = await self._patience()
+            scores = await in_time(_asked(verifier, trajectories), self.clock, seconds)
+        except DeadlinePassedError:
+            self.silent.add(name)
+            return _unknown(verifier, trajectories, TOO_LATE)
+        except MullError as error:
+            return _unknown(verifier, trajectories, error.message)
+        if len(scores) != len(trajectories):
+            reason = f"gave {len(scores)} scores for {len(trajectories)} trajectories"
+            return _unknown(verifier, trajectories, reason)
+        return [_own(verifier, score) for score in scores]
 
-async def _scores(verifier: Verifier, trajectories: Sequence[Trajectory]) -> Sequence[Score]:
-    """The verifier's scores; one that fails has no opinion of any of them."""
-    try:
-        async with boundary(VerifierError, f"verifier `{verifier.source}`"):
-            scores = await verifier.score(trajectories)
-    except MullError as error:
-        return [Score.unknown(verifier.source, error.message) for _ in trajectories]
-    if len(scores) != len(trajectories):
-        reason = f"gave {len(scores)} scores for {len(trajectories)} trajectories"
-        return [Score.unknown(verifier.source, reason) for _ in trajectories]
-    return [_own(verifier, score) for score in scores]
+    async def _patience(self) -> float:
+        """What is left of the solve's time, but no less than a checker needs for a last look."""
+        left = (await self.ledger.headroom()).seconds
+        return self.patience if left is None else min(self.patience, max(left, LAST_LOOK))
+
+
+async def _asked(verifier: Verifier, trajectories: Sequence[Trajectory]) -> Sequence[Score]:
+    async with boundary(VerifierError, f"verifier `{verifier.source}`"):
+        return await verifier.score(trajectories)
+
+
+def _unknown(
+    verifier: Verifier, trajectories: Sequence[Trajectory], reason: str
+) -> Sequence[Score]:
+    return [Score.unknown(verifier.source, reason) for _ in trajectories]
 
 
 def _own(verifier: Verifier, score: Score) -> Score:

@@ -37,6 +37,8 @@ class Solver:
     """Makes the strategies that the controller names."""
     journal: Journal
     clock: Clock = SystemClock()
+    patience: float = 600.0
+    """Seconds that a verifier may take for one request before the solve goes on without it."""
     new_id: Callable[[], str] = lambda: token_hex(5)
 
     async def solve(
@@ -116,7 +118,7 @@ class Solver:
             recorder,
             stopwatch,
             Growth(self.policy, ledger, recorder, stopwatch, self.clock),
-            Scoring(verifiers, ledger, recorder),
+            Scoring(verifiers, ledger, recorder, self.clock, self.patience),
         )
 
     def _check_model(self, model: str) -> None:

@@ -1,7 +1,7 @@
 """Streams of outcomes: whose fault their errors are, and when their time is up."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -48,6 +48,19 @@ async def until(
             finally:
                 await _cancel(item)
     finally:
+        await _cancel(alarm)
+
+
+async def in_time(work: Coroutine[None, None, T], clock: Clock, seconds: float) -> T:
+    """The result of some work; if it takes longer it is cancelled, and `DeadlinePassedError`."""
+    task, alarm = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise DeadlinePassedError
+        return task.result()
+    finally:
+        await _cancel(task)
         await _cancel(alarm)
 
 
