@@ -242,8 +242,8 @@ def test_a_strategy_without_its_guide_is_refused_with_those_that_need_none(name:
     with pytest.raises(BadInputError, match="needs the option `guide`: a step verifier") as caught:
         strategy_of(Spec(name, {"verifier": "predicate"}), text_key)
     assert caught.value.hint is not None
-    assert "best_of_n, greedy, self_consistency" in caught.value.hint
-    assert unguided() == ("best_of_n", "greedy", "self_consistency")
+    assert "best_of_n, greedy, revise, self_consistency" in caught.value.hint
+    assert unguided() == ("best_of_n", "greedy", "revise", "self_consistency")
 
 
 @pytest.mark.parametrize(
