@@ -82,12 +82,8 @@ class PrefixTree:
         node, position, end = self.root, 0, len(tokens)
         while position < end:
             wanted = tuple(tokens[position : position + BLOCK])
-            best, length = node, 0
-            for child in node.children.get(wanted[0], ()):
-                common = _common(child.tokens, wanted)
-                if common > length:
-                    best, length = child, common
-            if length:
+            best, length = _closest(node.children.get(wanted[0], ()), wanted)
+            if best is not None:
                 node, position = best, position + length
             if length < BLOCK:
                 break
@@ -176,9 +172,14 @@ def _is_idle(node: PrefixNode) -> bool:
     return not node.pins and not node.children and node.last_used != GONE
 
 
-def _common(first: Tokens, second: Tokens) -> int:
-    """How many tokens two sequences begin with in common."""
-    if first == second:
-        return len(first)
-    shorter = min(len(first), len(second))
-    return next((i for i in range(shorter) if first[i] != second[i]), shorter)
+def _closest(nodes: Sequence[PrefixNode], wanted: Tokens) -> tuple[PrefixNode | None, int]:
+    """The one that begins most as is wanted, and for how many tokens; there may be hundreds."""
+    best, length = None, 0
+    for node in nodes:
+        if node.tokens == wanted:
+            return node, len(wanted)
+        beginning = wanted[: length + 1]
+        while node.tokens[: length + 1] == beginning and length < len(wanted):
+            best, length = node, length + 1
+            beginning = wanted[: length + 1]
+    return best, length
