@@ -13,6 +13,7 @@ from mull import __version__
 from mull.build import CONFIG_FILE, read_config
 from mull.cli import (
     audit,
+    bench,
     check,
     demo,
     doctor,
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+benching = typer.Typer(help="Measure how fast mull is, beside others.", no_args_is_help=True)
 training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
 exporting = typer.Typer(help="Write models and samples in files for others.", no_args_is_help=True)
 
@@ -57,6 +59,8 @@ app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(exporting, name="export")
 exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
 exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
+app.add_typer(benching, name="bench")
+benching.command(epilog=bench.EXAMPLES)(bench.engine)
 app.add_typer(training, name="train")
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 training.command(epilog=train.EXAMPLES)(train.policy)

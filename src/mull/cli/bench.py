@@ -1,0 +1,78 @@
+"""`mull bench`: how fast the engine is, beside others, in one run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.table import Table
+
+from mull.build import needs_extra
+from mull.cli.output import say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from mull.evaluation.speed import Limits, Speed
+
+EXAMPLES: Final = """\
+Examples:
+
+mull bench engine
+
+mull bench engine --workload best-of-64 --repeats 5 --json"""
+
+RepeatsOption = Annotated[int, typer.Option("--repeats", help="Of each workload.", min=1)]
+WorkloadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--workload", help="one, best-of-64, tree or mixed; again for more; all by default."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def engine(
+    *, repeats: RepeatsOption = 3, workload: WorkloadOption = None, as_json: JsonOption = False
+) -> None:
+    """Tokens per CPU-second of mull's engine, of Hugging Face `generate` and of llama.cpp.
+
+    Random weights, 4.9 M parameters, one thread each; what is not installed is left out.
+    """
+    with needs_extra("local", "the engine"):
+        import torch
+
+        from mull.evaluation import rivals, speed
+    torch.set_num_threads(1)
+    chosen = [speed.workload_named(name) for name in workload or speed.WORKLOADS]
+    with (
+        TemporaryDirectory() as name,
+        rivals.opened(rivals.write_model(Path(name)), say) as runners,
+    ):
+        limits = speed.limits()
+        results = {each.name: speed.measure(each, runners, repeats=repeats) for each in chosen}
+    if as_json:
+        show_json("engine_bench", speed.document(results, limits))
+    else:
+        _show(results, limits)
+
+
+def _show(results: Mapping[str, Sequence["Speed"]], limits: "Limits") -> None:
+    from mull.evaluation.speed import OURS, WORKLOADS, share_of_matrix_rate
+
+    for name, speeds in results.items():
+        best = max((each for each in speeds if each.engine.startswith(OURS)), key=_typical)
+        table = Table(name, "tokens per CPU-second", "mull is faster by", "least", "most")
+        for each in speeds:
+            times = (f"{ratio:.2f}" for ratio in best.over(each))
+            table.add_row(each.engine, f"{each.typical:,.0f}", *times)
+        show_table(table)
+        if name == WORKLOADS["best-of-64"].name:
+            show(f"{share_of_matrix_rate(best, limits):.0%} of the matrix rate at 64 rows")
+    show(
+        f"matrix rate at 64 rows, fp32: {limits.matrix_flops / 1e9:.0f} GFLOP/s; "
+        f"reading memory: {limits.read_bytes / 1e9:.0f} GB/s"
+    )
+
+
+def _typical(speed: "Speed") -> float:
+    return speed.typical
