@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from random import Random
 
 import pytest
+from safetensors import safe_open
 
 import mull
 from mull.build import close_verifiers, find_verifier, shipped_models
@@ -30,9 +32,17 @@ PUZZLES = (
 )
 
 
-def test_both_are_listed_and_together_stay_small() -> None:
-    assert {model.name for model in shipped_models()} == set(NAMES)
+def test_all_are_listed_and_together_stay_small() -> None:
+    assert {model.name for model in shipped_models()} == {*NAMES, "mull-prm"}
     assert sum(file.stat().st_size for file in CHECKPOINTS.rglob("*")) < MOST_BYTES
+
+
+def test_their_cards_count_every_parameter() -> None:
+    for card in shipped_models():
+        with safe_open(card.folder / "model.safetensors", "np") as file:
+            names: list[str] = file.keys()
+            sizes = [prod(file.get_slice(name).get_shape()) for name in names]
+        assert card.num_parameters == sum(sizes)
 
 
 def test_their_sizes_stand_one_to_fourteen() -> None:

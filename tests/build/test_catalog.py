@@ -4,11 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from mull.build import MODELS, describe, find_checkpoint, problem_for, shipped_models
+from mull.build import (
+    MODELS,
+    REWARD_MODELS,
+    describe,
+    find_checkpoint,
+    find_policy,
+    problem_for,
+    shipped_models,
+)
 from mull.build.catalog import shipped_folder
-from mull.core.errors import CheckpointError, ProblemNotUnderstoodError, UnknownNameError
+from mull.core.errors import (
+    BadInputError,
+    CheckpointError,
+    ProblemNotUnderstoodError,
+    UnknownNameError,
+)
 from mull.core.problem import AnswerKind
 from mull.models.config import ModelConfig
+from mull.models.reward_card import Head, RewardCard, RewardKind
 
 CONFIG = ModelConfig(1536, 64, 2, 2, 2, 96)
 
@@ -68,12 +82,26 @@ def test_a_path_that_is_not_there_is_no_name(name: str) -> None:
 
 def test_shipped_models_are_listed_present_or_not() -> None:
     cards = shipped_models()
-    assert [card.name for card in cards] == sorted(MODELS)
+    assert [card.name for card in cards] == [*sorted(MODELS), *sorted(REWARD_MODELS)]
     for card in cards:
         assert card.is_present == shipped_folder(card.name).is_dir()
         if not card.is_present:
             with pytest.raises(CheckpointError, match="missing from this installation"):
                 find_checkpoint(card.name)
+
+
+@pytest.mark.parametrize("kind", RewardKind)
+def test_a_reward_model_says_what_it_judges_and_is_no_policy(
+    folder: Path, kind: RewardKind
+) -> None:
+    RewardCard(kind, Head.BETA, families=("chain",)).save(folder)
+    card = describe(find_checkpoint(str(folder)))
+    assert (card.judges, card.families) == (kind, ("chain",))
+    head = card.num_core_parameters - CONFIG.num_core_parameters
+    assert head == (130 if kind is RewardKind.PROCESS else 128)
+    with pytest.raises(BadInputError, match="is a reward model") as raised:
+        find_policy(str(folder))
+    assert f"--verifier {folder}" in str(raised.value.hint)
 
 
 def test_a_model_of_puzzles_is_asked_in_the_words_it_was_trained_on() -> None:

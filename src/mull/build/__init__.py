@@ -6,10 +6,12 @@ What needs torch is imported only when it is opened, with an error that names th
 from mull.build.answers import answer_keys, readable_answer
 from mull.build.catalog import (
     MODELS,
+    REWARD_MODELS,
     Checkpoint,
     ModelCard,
     describe,
     find_checkpoint,
+    find_policy,
     shipped_models,
 )
 from mull.build.checking import CHECKS, check, check_async
@@ -29,7 +31,7 @@ from mull.build.passage import Passage, passage_of
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
 from mull.build.recordings import read_recording, records_of, write_recording
-from mull.build.rewards import REWARD_MODELS, close_verifiers
+from mull.build.rewards import close_verifiers
 from mull.build.schemes import SCHEMES, Served, schemes
 from mull.build.solving import resume, resume_async, solve, solve_async
 from mull.build.strategies import (
@@ -68,6 +70,7 @@ __all__ = [
     "close_verifiers",
     "describe",
     "find_checkpoint",
+    "find_policy",
     "find_verifier",
     "needs_extra",
     "open_journal",

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
-from mull.core.errors import CheckpointError, UnknownNameError
+from mull.core.errors import BadInputError, CheckpointError, UnknownNameError
 from mull.models.config import ModelConfig
+from mull.models.reward_card import RewardCard, RewardKind, is_reward_model
 
 MODELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -18,6 +19,15 @@ MODELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Shipped models by name, and what each is for."""
+
+REWARD_MODELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "mull-prm": "judges every step of a countdown; the size of `mull-mini`",
+    }
+)
+"""Shipped reward models by name, and what each is for."""
+
+_SUMMARIES: Final[Mapping[str, str]] = {**MODELS, **REWARD_MODELS}
 
 TRAINED: Final = ("countdown", "multiply", "chain", "letters")
 """The problem families that shipped models were trained on; they know no other."""
@@ -56,6 +66,8 @@ class ModelCard:
     """Number format of the stored weights."""
     families: tuple[str, ...] = ()
     """Problem families it was trained on; empty where mull does not know."""
+    judges: RewardKind | None = None
+    """What a reward model judges; None for a model that generates."""
 
     @property
     def is_present(self) -> bool:
@@ -69,13 +81,13 @@ def shipped_folder(name: str) -> Path:
 
 
 def find_checkpoint(model: str) -> Checkpoint:
-    """The checkpoint of a shipped model's name, or of a folder.
+    """The checkpoint of a shipped model's name, or of a folder; it may be a reward model.
 
     Raises `UnknownNameError` for what is neither, and `CheckpointError` for a shipped model whose
     weights this installation lacks or a path that is no folder.
     """
-    if model in MODELS:
-        return Checkpoint(model, _present(model), knows_only_puzzles=True)
+    if model in MODELS or model in REWARD_MODELS:
+        return Checkpoint(model, present_folder(model), knows_only_puzzles=True)
     folder = Path(model).expanduser()
     if folder.is_dir():
         return Checkpoint(
@@ -93,14 +105,31 @@ def find_checkpoint(model: str) -> Checkpoint:
     raise UnknownNameError("model", model, MODELS)
 
 
-def _present(name: str) -> Path:
+def find_policy(model: str) -> Checkpoint:
+    """As `find_checkpoint`, for a model that generates. `BadInputError` for a reward model."""
+    checkpoint = find_checkpoint(model)
+    if is_reward_model(checkpoint.folder):
+        raise BadInputError(
+            f"model `{model}` is a reward model: it judges, and generates nothing",
+            hint=f"steer a search with `--guide {model}`, or choose answers with "
+            f"`--verifier {model}`; the model is another one, such as mull-base",
+        )
+    return checkpoint
+
+
+def present_folder(name: str) -> Path:
+    """The folder of a shipped model; `CheckpointError` where this installation lacks it."""
     folder = shipped_folder(name)
     if not folder.is_dir():
         size = name.removeprefix("mull-")
+        remake = (
+            "`mull train prm --states DIR --out DIR` and name DIR/model"
+            if name in REWARD_MODELS
+            else f"`mull train policy --size {size} --out DIR` and pass --model DIR/model"
+        )
         raise CheckpointError(
             f"the weights of model `{name}` are missing from this installation (`{folder}`)",
-            hint=f"reinstall mull, or make them with `mull train policy --size {size} --out DIR` "
-            "and pass --model DIR/model",
+            hint=f"reinstall mull, or make them with {remake}",
         )
     return folder
 
@@ -119,16 +148,24 @@ def describe(checkpoint: Checkpoint) -> ModelCard:
     """A checkpoint's card, from its small files alone; `CheckpointError` if it is none."""
     config = ModelConfig.load(checkpoint.folder)
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_embeddings else 2)
+    core, families, judges = config.num_core_parameters, (), None
+    if is_reward_model(checkpoint.folder):
+        reward = RewardCard.load(checkpoint.folder)
+        core += reward.num_head_parameters(config.hidden_size)
+        families, judges = reward.families, reward.kind
+    elif checkpoint.knows_only_puzzles:
+        families = TRAINED
     return ModelCard(
         checkpoint.name,
         checkpoint.folder,
-        MODELS.get(checkpoint.name, ""),
-        config.num_core_parameters + embeddings,
-        config.num_core_parameters,
+        _SUMMARIES.get(checkpoint.name, ""),
+        core + embeddings,
+        core,
         sum(each.stat().st_size for each in checkpoint.folder.iterdir() if each.is_file()),
         config.max_positions,
         _stored_dtype(checkpoint.folder),
-        TRAINED if checkpoint.knows_only_puzzles else (),
+        families,
+        judges,
     )
 
 
@@ -140,12 +177,12 @@ def _stored_dtype(folder: Path) -> str:
 
 
 def shipped_models() -> tuple[ModelCard, ...]:
-    """A card for every shipped model, present or not."""
-    return tuple(_shipped_card(name) for name in sorted(MODELS))
+    """A card for every shipped model, present or not; reward models come last."""
+    return tuple(_shipped_card(name) for name in (*sorted(MODELS), *sorted(REWARD_MODELS)))
 
 
 def _shipped_card(name: str) -> ModelCard:
     folder = shipped_folder(name)
     if not folder.is_dir():
-        return ModelCard(name, folder, MODELS[name], families=TRAINED)
+        return ModelCard(name, folder, _SUMMARIES[name])
     return describe(Checkpoint(name, folder, knows_only_puzzles=True))

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from mull.build.catalog import TRAINED, Checkpoint, find_checkpoint
+from mull.build.catalog import TRAINED, Checkpoint, find_policy
 from mull.build.extras import needs_extra
 from mull.build.schemes import open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
@@ -66,7 +66,7 @@ def choose_model(name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
     """
     if (scheme := scheme_in(name)) is not None:
         return ModelChoice(spec_of(scheme, name.removeprefix(f"{scheme}:"), {}))
-    checkpoint = find_checkpoint(name)
+    checkpoint = find_policy(name)
     spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
     return ModelChoice(spec, checkpoint)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from mull.build.catalog import shipped_folder
+from mull.build.catalog import REWARD_MODELS, present_folder
 from mull.build.extras import needs_extra
-from mull.core.errors import CheckpointError
 from mull.core.expansion import Thinking
 from mull.core.protocols import Verifier
 from mull.core.score import Source
@@ -21,13 +19,6 @@ from mull.models.config import ModelConfig
 from mull.models.content import content_digest
 from mull.models.reward_card import RewardCard, is_reward_model
 from mull.verifiers.reward import Encoded, RewardVerifier
-
-REWARD_MODELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "mull-prm": "judges every step of a countdown; the size of `mull-mini`",
-    }
-)
-"""Shipped reward models by name, and what each is for."""
 
 
 class LazyScorer:
@@ -83,13 +74,7 @@ def reward_folder(name: str) -> Path | None:
     this installation lacks.
     """
     if name in REWARD_MODELS:
-        folder = shipped_folder(name)
-        if not folder.is_dir():
-            raise CheckpointError(
-                f"the weights of reward model `{name}` are missing from this installation",
-                hint="reinstall mull, or make them with `mull train prm` and name their folder",
-            )
-        return folder
+        return present_folder(name)
     folder = Path(name).expanduser()
     return folder if is_reward_model(folder) else None
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from mull.build import own, pooling
 from mull.build.answers import answer_keys
+from mull.build.catalog import REWARD_MODELS
 from mull.build.recordings import read_recording
-from mull.build.rewards import REWARD_MODELS, reward_folder, reward_verifier
+from mull.build.rewards import reward_folder, reward_verifier
 from mull.core.answers import AnswerKey
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.expansion import Thinking

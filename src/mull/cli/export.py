@@ -10,7 +10,7 @@ import typer
 from mull.build import (
     DEFAULT_MODEL,
     MODELS,
-    find_checkpoint,
+    find_policy,
     needs_extra,
     open_journal,
     write_recording,
@@ -71,7 +71,7 @@ def gguf(
     *, model: CheckpointOption = DEFAULT_MODEL, out: FileOption, number_format: FormatOption = "f32"
 ) -> None:
     """Write a checkpoint as one GGUF file, which llama.cpp serves."""
-    folder = find_checkpoint(model).folder
+    folder = find_policy(model).folder
     with needs_extra("gguf", "`mull export gguf`"):
         from mull.models.gguf import export_gguf
     export_gguf(folder, out, number_format=number_format)

@@ -1,6 +1,5 @@
 """`mull models`: what ships, where it lies, and what it can do."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -9,6 +8,7 @@ from mull.build import ModelCard, describe, find_checkpoint, shipped_models
 from mull.cli.options import JsonOption
 from mull.cli.output import show, show_json
 from mull.core.codec import Json
+from mull.models.reward_card import RewardKind
 from mull.puzzles import FAMILIES
 
 EXAMPLES: Final = """\
@@ -16,29 +16,46 @@ Examples:
 
 mull models
 
+mull models mull-prm
+
 mull models runs/base/model
 
 mull models --json"""
 
-FolderArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="[FOLDER]", help="A checkpoint folder instead of the shipped models."),
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]", help="One shipped model or checkpoint folder instead of all that ship."
+    ),
 ]
 
 
-def models(folder: FolderArgument = None, *, as_json: JsonOption = False) -> None:
-    """List the shipped models, or describe one checkpoint folder."""
-    cards = shipped_models() if folder is None else (describe(find_checkpoint(str(folder))),)
+def models(model: ModelArgument = None, *, as_json: JsonOption = False) -> None:
+    """List the shipped models, or describe one of them or a checkpoint folder."""
+    cards = shipped_models() if model is None else (describe(find_checkpoint(model)),)
     if as_json:
         show_json("models", {"models": [_as_json(card) for card in cards]})
         return
     for card in cards:
         _show_card(card)
-    if any(card.families for card in cards):
+    solvers = [card for card in cards if card.judges is None]
+    if families := dict.fromkeys(name for card in solvers for name in card.families):
         show()
         show("They solve, in words of your own, with reasoning or (--direct) without:")
-        for name in dict.fromkeys(name for card in cards for name in card.families):
+        for name in families:
             show(f"  {name:<10} {FAMILIES[name].example}")
+    for card in cards:
+        if card.judges is not None:
+            show()
+            _show_use(card, card.judges)
+
+
+def _show_use(card: ModelCard, judges: RewardKind) -> None:
+    what = "every step" if judges is RewardKind.PROCESS else "whole answers"
+    show(f"{card.name} judges {what} of {', '.join(card.families) or 'anything'}:")
+    if judges is RewardKind.PROCESS:
+        show(f"  --guide {card.name} steers a search by it")
+    show(f"  --verifier {card.name} chooses among answers by it")
 
 
 def _show_card(card: ModelCard) -> None:
@@ -68,5 +85,6 @@ def _as_json(card: ModelCard) -> dict[str, Json]:
         "window": card.window,
         "dtype": card.dtype,
         "families": list(card.families),
-        "forms": ["reasoning", "direct"] if card.families else [],
+        "forms": ["reasoning", "direct"] if card.families and card.judges is None else [],
+        "judges": None if card.judges is None else card.judges.value,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from mull.build import find_checkpoint, needs_extra
+from mull.build import find_checkpoint, find_policy, needs_extra
 from mull.cli.exits import ExitCode
 from mull.cli.output import say, show
 from mull.cli.train import CompileOption, DeviceOption, SeedOption, check_device
@@ -97,7 +97,7 @@ def states(
         from mull.training.states import SEARCHES, StateFolder, StatesPlan, label_states
     if search not in SEARCHES:
         raise UnknownNameError("search", search, SEARCHES)
-    checkpoint = find_checkpoint(policy)
+    checkpoint = find_policy(policy)
     plan = StatesPlan(
         checkpoint.name,
         tuple(families or ("countdown",)),

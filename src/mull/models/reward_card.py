@@ -67,6 +67,11 @@ class RewardCard:
     max_distance: float | None = None
     """Places further than this from the training features are foreign; None knows no limit."""
 
+    def num_head_parameters(self, hidden_size: int) -> int:
+        """Parameters of the head; only that of a process reward model has a bias."""
+        bias = self.kind is RewardKind.PROCESS
+        return self.head.num_outputs * (hidden_size + bias)
+
     def save(self, folder: Path) -> None:
         """Turn the folder's `config.json` into that of this reward model."""
         path = folder / "config.json"

@@ -84,10 +84,10 @@ def label_branch(branch: Branch, labels: Labels) -> list[tuple[float, float]]:
         known = branch.is_right is not None
         return [*before, (float(bool(branch.is_right)), float(known))]
     told = zip(branch.successes, branch.trials, branch.exact, strict=True)
-    return [_label(*each, labels) for each in told]
+    return [_label(good, trials, labels, exact=exact) for good, trials, exact in told]
 
 
-def _label(successes: int, trials: int, exact: bool, labels: Labels) -> tuple[float, float]:  # noqa: FBT001
+def _label(successes: int, trials: int, labels: Labels, *, exact: bool) -> tuple[float, float]:
     if not trials:
         return 0.0, 0.0
     if labels is Labels.SOFT:
