@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -45,28 +45,35 @@ benching = typer.Typer(help="Measure how fast mull is, beside others.", no_args_
 training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
 exporting = typer.Typer(help="Write models and samples in files for others.", no_args_is_help=True)
 
-app.command(epilog=solve.SOLVE_EXAMPLES)(solve.solve)
-app.command(epilog=solve.RESUME_EXAMPLES)(solve.resume)
-app.command(epilog=check.EXAMPLES)(check.check)
-app.command(epilog=runs.EXAMPLES)(runs.runs)
-app.command(epilog=serve.EXAMPLES)(serve.serve)
-app.command()(serve.key)
-app.command(epilog=doctor.EXAMPLES)(doctor.doctor)
-app.command(epilog=traces.EXAMPLES)(traces.trace)
-app.command(epilog=models.EXAMPLES)(models.models)
-app.command(epilog=demo.EXAMPLES)(demo.demo)
-app.command("eval", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.add_typer(exporting, name="export")
-exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
-exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
-app.add_typer(benching, name="bench")
+_SOLVING: Final = "Solve and check"
+app.command(epilog=solve.SOLVE_EXAMPLES, rich_help_panel=_SOLVING)(solve.solve)
+app.command(epilog=solve.RESUME_EXAMPLES, rich_help_panel=_SOLVING)(solve.resume)
+app.command(epilog=check.EXAMPLES, rich_help_panel=_SOLVING)(check.check)
+app.command(epilog=runs.EXAMPLES, rich_help_panel=_SOLVING)(runs.runs)
+app.command(epilog=traces.EXAMPLES, rich_help_panel=_SOLVING)(traces.trace)
+
+_SERVING: Final = "Serve"
+app.command(epilog=serve.EXAMPLES, rich_help_panel=_SERVING)(serve.serve)
+app.command(epilog=serve.KEY_EXAMPLES, rich_help_panel=_SERVING)(serve.key)
+app.command(epilog=doctor.EXAMPLES, rich_help_panel=_SERVING)(doctor.doctor)
+
+_MEASURING: Final = "Measure"
+app.command(epilog=demo.EXAMPLES, rich_help_panel=_MEASURING)(demo.demo)
+app.command("eval", epilog=evaluate.EXAMPLES, rich_help_panel=_MEASURING)(evaluate.evaluate)
+app.command(epilog=audit.EXAMPLES, rich_help_panel=_MEASURING)(audit.audit)
+app.add_typer(benching, name="bench", rich_help_panel=_MEASURING)
 benching.command(epilog=bench.EXAMPLES)(bench.engine)
-app.add_typer(training, name="train")
-app.command(epilog=audit.EXAMPLES)(audit.audit)
+
+_MODELS: Final = "Models"
+app.command(epilog=models.EXAMPLES, rich_help_panel=_MODELS)(models.models)
+app.add_typer(training, name="train", rich_help_panel=_MODELS)
 training.command(epilog=train.EXAMPLES)(train.policy)
 training.command(epilog=train_rewards.STATES_EXAMPLES)(train_rewards.states)
 training.command(epilog=train_rewards.PRM_EXAMPLES)(train_rewards.prm)
 training.command(epilog=train_rewards.ORM_EXAMPLES)(train_rewards.orm)
+app.add_typer(exporting, name="export", rich_help_panel=_MODELS)
+exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
+exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
 
 # Every usage error is a sibling of the public `BadParameter`; their parent is not exported.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])

@@ -73,7 +73,8 @@ GuideOption = Annotated[
     str | None,
     typer.Option(
         "--guide",
-        help="Who values unfinished paths, by a verifier's name: step-by-step searches need one.",
+        help="Who values unfinished paths: a verifier that can judge steps, such as countdown "
+        "or mull-prm. Searches that go step by step need one.",
         rich_help_panel=_SEARCH,
     ),
 ]

@@ -16,6 +16,15 @@ from mull.cli.output import say, show
 from mull.cli.places import default_served_journal
 from mull.core.errors import BadInputError
 
+KEY_EXAMPLES: Final = """\
+Examples:
+
+mull key
+
+mull serve --host 0.0.0.0 --tenants tenants.toml
+
+The hash goes into the file of tenants, the key to the client."""
+
 EXAMPLES: Final = """\
 Examples:
 

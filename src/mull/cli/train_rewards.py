@@ -184,11 +184,11 @@ def orm(
         Labels.OUTCOME,
         _member(Head, "head", head),
         epochs,
-        ranking,
-        limit,
-        seed,
-        compiled,
-        device,
+        ranking=ranking,
+        limit=limit,
+        seed=seed,
+        device=device,
+        compiled=compiled,
     )
     _train(plan, states, out)
 

@@ -88,8 +88,8 @@ def recognise(text: str, families: Collection[str] = FAMILIES) -> Puzzle:
 def _known_kinds(families: Iterable[type[Puzzle]]) -> str:
     kinds = "; ".join(f"{family.name}: `{family.example}`" for family in families)
     return (
-        f"known kinds: {kinds}. Other problems need a model of your own: pass a policy that "
-        "knows them, and a verifier where answers can be checked"
+        f"known kinds: {kinds}. Other problems need another model: one behind a server, such "
+        "as `openai:http://HOST:PORT/v1#NAME`, a checkpoint folder, or a policy of your own"
     )
 
 
