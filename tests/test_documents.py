@@ -13,6 +13,7 @@ from mull.cli import app
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 CODE_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(mull [a-z][^`]*)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -50,14 +51,15 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def shown_commands() -> list[tuple[str, ...]]:
-    """The subcommand and options of every `mull …` line in a console block."""
-    lines = (line for _, code in blocks("console") for line in code.splitlines())
+    """The subcommand and options of every `mull …` in the text and in a console block."""
+    lines = [line for _, code in blocks("console") for line in code.splitlines()]
+    lines += [command for page in PAGES for command in INLINE.findall(page.read_text())]
     return sorted({tuple(line.split()) for line in lines if line.startswith("mull ")})
 
 
 @pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
 def test_commands_in_the_pages_know_the_options_they_show(words: tuple[str, ...]) -> None:
-    names = words[1:3] if words[1] in {"train", "export"} else words[1:2]
+    names = words[1:3] if words[1] in {"train", "export", "bench"} else words[1:2]
     shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
     options = {word for word in words if word.startswith("--")}
