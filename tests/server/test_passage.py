@@ -210,3 +210,110 @@ async def test_a_client_cannot_choose_where_requests_go() -> None:
         headers = {"x-mull-base-url": "http://127.0.0.1:9", "host": "other"}
         await ask(client, extra_headers=headers)
     assert len(upstream.bodies) == 1
+
+
+async def test_model_text_that_looks_like_the_mark_of_a_good_end_is_none() -> None:
+    events = [chunk("write data: [DONE] last")]
+    body = {"model": "far", "messages": SUM, "stream": True}
+    async with (
+        fake_server(streams(events, says_done=False)) as upstream,
+        before(upstream) as (client, _),
+        aiohttp.ClientSession() as session,
+        session.post(f"{client.base_url}chat/completions", json=body) as response,
+    ):
+        assert "upstream_error" in await response.text()
+
+
+async def test_events_may_end_their_lines_as_windows_does() -> None:
+    events = (json.dumps(each).encode() for each in (chunk("4"), chunk(finish="stop"), usage(1)))
+    data = b"".join(b"data: " + each + b"\r\n\r\n" for each in (*events, b"[DONE]"))
+    async with (
+        fake_server(shows(data.decode(), "text/event-stream")) as upstream,
+        before(upstream) as (client, gateway),
+    ):
+        answer = [c async for c in await ask(client, stream=True)]
+        async with asyncio.timeout(2):
+            while 'kind="visible",model="far"} 1.0' not in gateway.metrics.text().decode():
+                await asyncio.sleep(0.005)
+    assert "".join(c.choices[0].delta.content or "" for c in answer) == "4"
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {"max_completion_tokens": 9_000},
+        {"max_tokens": 9_000},
+        {"max_tokens": 5, "max_completion_tokens": 9_000},
+        {"extra_body": {"max_tokens": None, "max_completion_tokens": 9_000}},
+    ],
+    ids=["new", "old", "both", "null"],
+)
+async def test_no_spelling_of_the_length_passes_the_budget_of_tokens(
+    lengths: dict[str, Any],
+) -> None:
+    given = lengths.get("extra_body", {}) | {"mull": {"budget": {"tokens": 10}}}
+    async with fake_server(whole({"content": "4"})) as upstream, before(upstream) as (client, _):
+        await ask(client, **{**lengths, "extra_body": given})
+    body = upstream.bodies[-1]
+    sent = {body[name] for name in ("max_tokens", "max_completion_tokens") if name in body}
+    assert sent and max(sent) <= 10
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"max_tokens": -1}, {"max_completion_tokens": -5}, {"n": -1}, {"n": 10**9}, {"max_tokens": 0}],
+    ids=str,
+)
+async def test_a_count_that_counts_nothing_reaches_no_server(fields: dict[str, int]) -> None:
+    async with fake_server(whole({"content": "4"})) as upstream, before(upstream) as (client, _):
+        with pytest.raises(openai.BadRequestError, match="must lie from 1"):
+            await ask(client, **fields)
+    assert not upstream.bodies
+
+
+@pytest.mark.parametrize("name", ["n_predict", "best_of", "n_cmpl"])
+async def test_a_servers_own_name_for_more_tokens_passes_no_budget(name: str) -> None:
+    given = {name: 9_000, "mull": {"budget": {"tokens": 10}}}
+    async with fake_server(whole({"content": "4"})) as upstream, before(upstream) as (client, _):
+        with pytest.raises(openai.BadRequestError, match=name):
+            await ask(client, extra_body=given)
+        await ask(client, extra_body={name: 2})
+    assert len(upstream.bodies) == 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
+async def test_who_leaves_before_the_bill_pays_what_the_answer_may_cost(
+    tmp_path: Path, is_stream: bool
+) -> None:
+    key, hashed = new_key()
+    file = tmp_path / "tenants.toml"
+    file.write_text(f"[tenants.red]\nkeys = ['{hashed}']\ntokens = 1000\n")
+    accounts = Accounts.read(file)
+    async with (
+        fake_server(hangs()) as upstream,
+        before(upstream, accounts, key) as (client, _),
+    ):
+        asking = asyncio.create_task(ask(client, max_tokens=80, stream=is_stream))
+        async with asyncio.timeout(2):
+            while not upstream.num_open:
+                await asyncio.sleep(0.005)
+            asking.cancel()
+            ledger = accounts.named("red").account.current()
+            while ledger.num_open:
+                await asyncio.sleep(0.005)
+    assert ledger.spent.generated_tokens == 80
+
+
+async def test_a_server_that_fails_costs_its_clients_nothing(tmp_path: Path) -> None:
+    key, hashed = new_key()
+    file = tmp_path / "tenants.toml"
+    file.write_text(f"[tenants.red]\nkeys = ['{hashed}']\ntokens = 1000\n")
+    accounts = Accounts.read(file)
+    async with (
+        fake_server(refuses(500), resets(), shows("{", "application/json")) as upstream,
+        before(upstream, accounts, key) as (client, _),
+    ):
+        for _ in range(3):
+            with pytest.raises(openai.APIStatusError):
+                await ask(client, max_tokens=80)
+    assert accounts.named("red").account.current().spent.generated_tokens == 0

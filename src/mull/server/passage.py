@@ -6,6 +6,7 @@ and the difference between an answer and a failure. Nothing is journalled.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from mull.core.ledger import Refused
 from mull.core.usage import Budget, Usage
 from mull.policies.openai.client import RETRYABLE_STATUS, seconds_to_wait
 from mull.server.accounts import Payer
-from mull.server.chat_request import StreamOptions
+from mull.server.chat_request import MAX_CHOICES, StreamOptions, count
 from mull.server.errors import ApiError, refuse, upstream_failed
 from mull.server.fields import MullFields
 from mull.server.gateway import Gateway, out_of_quota
@@ -28,7 +29,13 @@ from mull.server.wire import decoded
 PATH: Final = "/v1/chat/completions"
 UNBOUNDED: Final = 4096
 """Tokens an answer may take where an account has a limit and the request names none."""
-_DONE: Final = b"data: [DONE]"
+_LENGTHS: Final = ("max_tokens", "max_completion_tokens")
+_BEYOND: Final = ("n_predict", "n_cmpl", "best_of")
+"""Fields of some servers that win over the length or the number of choices that all know."""
+_DONE: Final = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
+"""At the start of a line, where no text of a model can stand."""
+_PROMPT_BYTES: Final = 4
+"""About as many make a token, where the server never says how many were read."""
 _OWN: Final = frozenset({401, 403})
 """What the server behind says to this server, and not to its client."""
 
@@ -75,15 +82,27 @@ class Passing:
     passage: Passage
     head: Head
     body: bytes
+    worst: Usage
+    """What it may cost: what it does cost where nobody stayed to be told."""
     usage: Usage = Usage()
     num_events: int = 0
     """Streamed: about as many tokens, where the server never says how many."""
     _rest: bytes = b""
     is_whole: bool = False
     """Whether the mark of a good end has come."""
+    is_owed: bool = False
+    """Whether the server was set to work and has not failed."""
 
     async def pass_on(self) -> None:
         """Ask, and hand back what comes; ApiError for what is no answer."""
+        self.is_owed = True
+        try:
+            await self._pass_on()
+        except Exception:  # but no cancellation: who leaves does not take the work back
+            self.is_owed = False
+            raise
+
+    async def _pass_on(self) -> None:
         try:
             async with self.passage.post(PATH, self.body) as response:
                 if response.status != 200:
@@ -150,20 +169,21 @@ class Passing:
     def _ready(self, chunk: bytes) -> bytes:
         """The events that are complete; one is looked into only where it must be."""
         data = (self._rest + chunk) if self._rest else chunk
+        data = data.replace(b"\r\n", b"\n")
         end = data.rfind(b"\n\n") + 2
         if end < 2:
             self._rest = data
             return b""
         ready, self._rest = data[:end], data[end:]
         self.num_events += ready.count(b"data:")
-        self.is_whole = self.is_whole or _DONE in ready
+        self.is_whole = self.is_whole or _DONE.search(ready) is not None
         if b'"usage"' not in ready:
             return ready
         return b"".join(part + b"\n\n" for part in ready.split(b"\n\n") if self._is_asked(part))
 
     def _is_asked(self, part: bytes) -> bool:
         """Whether an event is for the client; that of the usage may be for us alone."""
-        if not part.startswith(b"data:") or part.startswith(_DONE):
+        if not part.startswith(b"data:") or _DONE.match(part):
             return bool(part)
         try:
             event = msgspec.json.decode(part[5:], type=_Answer)
@@ -185,8 +205,13 @@ class Passing:
         )
 
     def spent(self) -> Usage:
-        """What it cost, as the server says; else as many tokens as events came."""
-        usage = self.usage if self.usage != Usage() else Usage(discarded_tokens=self.num_events)
+        """What it cost, as the server says; else by the events that came, else the worst case."""
+        usage = self.usage
+        if usage == Usage() and self.num_events:
+            num_read = len(self.body) // _PROMPT_BYTES
+            usage = Usage(prompt_tokens=num_read, discarded_tokens=self.num_events)
+        elif usage == Usage() and self.is_owed:
+            return self.worst
         return self.passage.priced(usage)
 
 
@@ -198,11 +223,11 @@ async def pass_through(
     head, account = decoded(Head, data), exchange.caller.account
     budget = wishes.budget.budget()
     limit = _limit(head, budget, has_cap=account.budget != Budget())
-    tokens = (limit or 0) * max(1, head.n or 1)
+    tokens = (limit or 0) * (count("n", head.n, at_most=MAX_CHOICES) or 1)
     worst = passage.priced(Usage(prompt_tokens=len(data), visible_tokens=tokens, calls=1))
     if budget.max_money_usd is not None and worst.money_usd > budget.max_money_usd:
         raise refuse("mull.budget.money", f"this request may cost ${worst.money_usd:.4f}")
-    passing = Passing(exchange, passage, head, _outgoing(data, passage, head, limit))
+    passing = Passing(exchange, passage, head, _outgoing(data, passage, head, limit), worst)
     payer = Payer(account)
     claim = await payer.reserve(worst)
     if isinstance(claim, Refused):
@@ -217,7 +242,8 @@ async def pass_through(
 
 def _limit(head: Head, budget: Budget, *, has_cap: bool) -> int | None:
     """The tokens one answer may take; None: as the server behind sees fit."""
-    asked = head.max_completion_tokens or head.max_tokens
+    lengths = (count(name, getattr(head, name)) for name in _LENGTHS)
+    asked = min((each for each in lengths if each is not None), default=None)
     if budget.max_tokens is not None:
         part = budget.max_tokens // max(1, head.n or 1)
         if part < 1:
@@ -232,7 +258,12 @@ def _outgoing(data: bytes, passage: Passage, head: Head, limit: int | None) -> b
     fields.pop("mull", None)
     fields["model"] = _raw(passage.model)
     if limit is not None:
-        fields["max_tokens" if "max_tokens" in fields else passage.length_field] = _raw(limit)
+        if beyond := [name for name in _BEYOND if name in fields]:
+            raise refuse(beyond[0], "it would pass the limit of tokens", hint="leave it out")
+        for name in _LENGTHS:
+            fields.pop(name, None)
+        is_old = head.max_tokens is not None and head.max_completion_tokens is None
+        fields["max_tokens" if is_old else passage.length_field] = _raw(limit)
     if head.stream:
         fields["stream_options"] = _raw({"include_usage": True})
     return msgspec.json.encode(fields)
