@@ -17,15 +17,22 @@ from mull.verifiers.formal.grammar import (
 from mull.verifiers.template import outcome, run
 
 _MAX_SHOWN: Final = 12
+_EITHER: Final = CONNECTIVES - {"&"}
+"""What may hold though a part of it does not."""
 
 
 class Translation:
     """Formulas as z3 terms. Names get one sort for good: a truth value, a whole number or real."""
 
-    def __init__(self, z3: Any, claims: Claims) -> None:
+    def __init__(self, z3: Any, premises: Claims, conclusion: Claims) -> None:
         self._z3 = z3
-        self._whole = claims.whole
-        self._truths = claims.truths | _truths_in(claims)
+        given = _names_in(premises) | premises.whole | premises.truths
+        truths = premises.truths | _truths_in(premises)
+        if taken := given & (conclusion.whole - premises.whole | conclusion.truths - truths):
+            # Else whoever answers could say that `x` is whole, and prove what holds only then.
+            raise ClaimError(f"`{min(taken)}` belongs to the premises, which declare it")
+        self._whole = premises.whole | conclusion.whole
+        self._truths = truths | (conclusion.truths | _truths_in(conclusion)) - given
 
     def term(self, formula: Formula) -> Any:
         """The z3 term; raises z3's own errors, or ClaimError, for what has no meaning."""
@@ -79,6 +86,17 @@ class Translation:
         return calculations[operator]()
 
 
+def _names_in(claims: Claims) -> frozenset[str]:
+    found, queue = set[str](), list(claims.formulas)
+    while queue:
+        formula = queue.pop()
+        if isinstance(formula, Name):
+            found.add(formula.name)
+        elif isinstance(formula, Node):
+            queue += formula.operands
+    return frozenset(found)
+
+
 def _truths_in(claims: Claims) -> frozenset[str]:
     """Names that stand where only a truth value can."""
     found, queue = set[str](), [(formula, True) for formula in claims.formulas]
@@ -92,12 +110,17 @@ def _truths_in(claims: Claims) -> frozenset[str]:
     return frozenset(found - {"true", "false"})
 
 
-def _guards(translation: Translation, formulas: tuple[Formula, ...]) -> list[Any]:
-    """That no divisor is zero: z3 may give `1/0` any value, and so prove anything."""
+def _guards(
+    translation: Translation, formulas: tuple[Formula, ...], *, certain: bool = False
+) -> list[Any]:
+    """That no divisor is zero: z3 may give `1/0` any value, and so prove anything.
+
+    The `certain` ones are of what must hold whenever the formulas do, and so have a value.
+    """
     guards, queue = list[Any](), list(formulas)
     while queue:
         formula = queue.pop()
-        if isinstance(formula, Node):
+        if isinstance(formula, Node) and not (certain and formula.operator in _EITHER):
             if formula.operator in "/%":
                 guards.append(translation.term(formula.operands[1]) != 0)
             queue += formula.operands
@@ -110,34 +133,43 @@ def prove(request: Mapping[str, str]) -> dict[str, str]:
     try:
         premises = parse_claims(request["premises"]) if request["premises"].strip() else Claims(())
         conclusion = parse_claims(request["conclusion"])
-        both = Claims(
-            premises.formulas + conclusion.formulas,
-            premises.whole | conclusion.whole,
-            premises.truths | conclusion.truths,
-        )
-        translation = Translation(z3, both)
+        translation = Translation(z3, premises, conclusion)
         assumed = [translation.term(each) for each in premises.formulas]
+        assumed += _guards(translation, premises.formulas, certain=True)
         claimed = z3.And(*[translation.term(each) for each in conclusion.formulas])
-        return _decide(z3, [*assumed, *_guards(translation, both.formulas)], claimed)
+        guards = _guards(translation, premises.formulas + conclusion.formulas)
+        return _decide(z3, assumed, guards, claimed)
     except ClaimError as error:
         return outcome("unknown", f"not understood: {error}")
     except z3.Z3Exception as error:
         return outcome("unknown", f"z3 refuses it: {str(error)[:120]}")
 
 
-def _decide(z3: Any, assumed: list[Any], claimed: Any) -> dict[str, str]:
+def _decide(z3: Any, assumed: list[Any], guards: list[Any], claimed: Any) -> dict[str, str]:
+    """Refuted by values that divide by no zero; proved only where the guards are not needed.
+
+    A claim that was helped by its own guards could prove `x != 0` by dividing by `x`.
+    """
     solver = z3.Solver()
-    solver.add(*assumed)
+    solver.add(*assumed, *guards)
     possible = solver.check()
     if possible == z3.unsat:
         return outcome("unknown", "what is assumed contradicts itself")
     solver.add(z3.Not(claimed))
     found = solver.check()
-    if found == z3.unsat and possible == z3.sat:
-        return outcome("accept", "proved")
     if found == z3.sat:
         return outcome("reject", f"false where {_shown(solver.model())}")
+    if found == z3.unsat and possible == z3.sat:
+        return _proved(z3, assumed, claimed)
     return outcome("unknown", f"z3 does not decide it: {solver.reason_unknown()[:80]}")
+
+
+def _proved(z3: Any, assumed: list[Any], claimed: Any) -> dict[str, str]:
+    solver = z3.Solver()
+    solver.add(*assumed, z3.Not(claimed))
+    if solver.check() == z3.unsat:
+        return outcome("accept", "proved")
+    return outcome("unknown", "it holds only where nothing is divided by zero")
 
 
 def _shown(model: Any) -> str:
