@@ -1,6 +1,7 @@
 """Programs judged by the examples of their own problem, and repaired by what went wrong."""
 
 from collections.abc import AsyncGenerator
+from time import thread_time
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,7 @@ from mull.policies.scripted import ScriptedPolicy, by_sample
 from mull.tasks.code import generate_code, hidden_cases, write_program
 from mull.verifiers import ConsensusVerifier, ExampleChecker
 from mull.verifiers.code import CallCase, check_program
+from mull.verifiers.consensus import tests_in as asserts_in
 from mull.verifiers.examples import examples_in
 from mull.verifiers.sandbox import Sandbox
 
@@ -50,6 +52,20 @@ async def test_the_examples_of_a_statement_are_its_calls_with_plain_values() -> 
         CallCase("twice(2)", 4), CallCase("twice('a')", "aa"), CallCase("twice(0)", 0),
     )  # fmt: skip
     assert examples_in(Problem.of("Write something.", AnswerKind.CODE)) == ()
+
+
+async def test_a_statement_of_any_length_is_read_in_bounded_time() -> None:
+    def seconds(num_asserts: int) -> float:
+        lines = "\n".join(f"assert f({number}) == x" for number in range(num_asserts))
+        problem = Problem.of(f"Write f.\n{lines}", AnswerKind.CODE)
+        answer = Step(f"```python\n{lines}\n```", kind=StepKind.ANSWER, is_final=True)
+        started = thread_time()
+        assert examples_in(problem) == ()
+        asserts_in([Trajectory(problem, (answer,))])
+        return thread_time() - started
+
+    seconds(200)
+    assert seconds(20_000) < 30 * seconds(200)
 
 
 async def test_a_program_is_judged_by_them_and_the_reason_says_what_happened(

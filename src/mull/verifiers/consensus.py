@@ -121,9 +121,10 @@ def tests_in(trajectories: Sequence[Trajectory]) -> list[str]:
     """
     found = dict[str, None]()
     for trajectory in trajectories:
-        program = program_in(trajectory.answer_text) or ""
-        for text in (trajectory.problem.statement, trajectory.text[:MAX_TEXT_CHARS]):
-            for line in _ASSERT.findall(text):
-                if line not in program:
-                    found[line] = None
+        program = {line.lstrip() for line in (program_in(trajectory.answer_text) or "").split("\n")}
+        for text in (trajectory.problem.statement, trajectory.text):
+            lines: list[str] = _ASSERT.findall(text[:MAX_TEXT_CHARS])
+            found |= dict.fromkeys(line for line in lines if line not in program)
+        if len(found) >= MAX_TESTS:
+            break
     return list(found)[:MAX_TESTS]

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,6 +17,8 @@ from mull.verifiers.sandbox import Limits, Sandbox
 
 VERSION: Final = "1"
 MAX_CASES: Final = 50
+_MAX_READ: Final = 200
+"""Of each kind: a statement may come from anybody, and parsing one takes a while."""
 _PROMPT = re.compile(r"^[ \t]{0,12}>>> (.{1,2000})\n[ \t]{0,12}(\S.{0,4000})$", re.MULTILINE)
 _ASSERT = re.compile(r"^[ \t]{0,12}(assert .{1,4000})$", re.MULTILINE)
 
@@ -26,8 +29,8 @@ def examples_in(problem: Problem) -> tuple[CallCase, ...]:
     Public examples only: a problem carries no hidden test. Values that are no literals are skipped.
     """
     text = problem.statement
-    cases = [_case(call, value) for call, value in _PROMPT.findall(text)]
-    cases += [case_in_assert(statement) for statement in _ASSERT.findall(text)]
+    cases = [_case(each[1], each[2]) for each in islice(_PROMPT.finditer(text), _MAX_READ)]
+    cases += [case_in_assert(each[1]) for each in islice(_ASSERT.finditer(text), _MAX_READ)]
     return tuple(case for case in cases if case is not None)[:MAX_CASES]
 
 
