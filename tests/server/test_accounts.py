@@ -189,3 +189,48 @@ def test_a_file_of_tenants_that_cannot_work_says_why(
 ) -> None:
     with pytest.raises(BadInputError, match=message):
         tenants(tmp_path, extra)
+
+
+@pytest.mark.parametrize("content", ["[tenants]", "[tenants.red]\nkeys = []"])
+def test_a_file_of_tenants_without_a_key_serves_nobody_rather_than_all(
+    tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "tenants.toml"
+    file.write_text(content)
+    with pytest.raises(BadInputError, match="no tenant has a key"):
+        Accounts.read(file)
+
+
+async def test_no_solve_is_extended_on_an_account_that_is_spent(tmp_path: Path) -> None:
+    accounts = tenants(tmp_path, red="tokens = 3")
+    async with (
+        serving(scripted({SUM: ["4"]}), accounts=accounts) as served,
+        aiohttp.ClientSession() as session,
+    ):
+        mull = {"budget": {"tokens": 9}}
+        done = await ask(served, "red", max_tokens=2, extra_body={"mull": mull}, model="bon-1-toy")
+        accounts.named("red").account.current().spent = Usage(visible_tokens=3)
+        url = f"{served.url}/v1/solves/{done.mull['solve_id']}/extend"
+        headers = {"authorization": f"Bearer {KEYS['red'][0]}"}
+        async with session.post(url, headers=headers, json=mull) as response:
+            assert response.status == 429
+        await served.gateway.solves.drain(0)
+        async with session.post(url, headers=headers, json=mull) as response:
+            assert response.status == 503
+        assert not served.gateway.solves.live
+
+
+async def test_a_disk_that_was_full_for_a_moment_costs_no_tenants_account(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    accounts = tenants(tmp_path)
+    accounts.spent_file = folder / "spent.json"
+    async with (
+        serving(scripted({SUM: ["4"]}), accounts=accounts) as served,
+        served.gateway.solves.storing(),
+    ):
+        await ask(served, "red")
+        await asyncio.sleep(1.2)
+        folder.mkdir()
+        async with asyncio.timeout(5):
+            while not accounts.spent_file.exists():
+                await asyncio.sleep(0.05)

@@ -182,3 +182,14 @@ async def test_a_server_that_ends_leaves_its_solves_to_the_next_one(tmp_path: Pa
     nodes = [each.grown.index for each in events if isinstance(each, NodeGrown)]
     assert nodes == list(range(31)), "every step once"
     assert num_kept > 5
+
+
+async def test_a_number_of_an_event_that_nobody_can_count_to_is_refused() -> None:
+    async with serving(scripted({SUM: ["4"]})) as served, served.client() as client:
+        answer: Any = await client.chat.completions.create(
+            model="bon-1-toy", messages=[{"role": "user", "content": SUM}]
+        )
+        headers = {"last-event-id": "9" * 5_000}
+        path = f"{answer.mull['solve_id']}/events"
+        status, told = await call(served, "GET", path, headers=headers)
+    assert (status, told["error"]["param"]) == (400, "last-event-id")

@@ -213,6 +213,8 @@ class Accounts:
             for each in fields.keys:
                 _check_hash(file, name, each, by_hash)
                 by_hash[each] = callers[name]
+        if not by_hash:  # and not: open to all
+            raise BadInputError(f"`{file}`: no tenant has a key", hint="`mull key` makes one")
         accounts = cls(callers, by_hash, spent_file)
         accounts.restore()
         return accounts

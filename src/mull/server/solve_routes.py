@@ -21,6 +21,7 @@ from mull.server.http import PING, PING_SECONDS, Exchange, event
 from mull.server.wire import decoded
 
 _NUMBER: Final = "last-event-id"
+_MAX_DIGITS: Final = 18
 
 
 class ExtendRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,7 +144,7 @@ def _last_seen(exchange: Exchange) -> int:
     given = exchange.headers.get(_NUMBER)
     if given is None:
         return -1
-    if not given.isdecimal():
+    if not given.isdecimal() or len(given) > _MAX_DIGITS:
         raise ApiError(400, f"`{_NUMBER}` is no event's id", param=_NUMBER)
     return int(given)
 
@@ -162,6 +163,7 @@ async def extend(gateway: Gateway, exchange: Exchange) -> None:
     solve_id = exchange.path_params["solve_id"]
     extra = decoded(ExtendRequest, await exchange.body()).budget.budget(field="budget")
     state = await gateway.state(exchange)
+    gateway.check_open(exchange.caller)
     if solve_id in gateway.solves.live:
         raise ApiError(409, f"solve `{solve_id}` is running", code="solve_running")
     for name, more, limit in (

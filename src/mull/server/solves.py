@@ -256,7 +256,10 @@ class Solves:
         async def store_often() -> None:
             while True:
                 await asyncio.sleep(STORE_SECONDS)
-                await asyncio.to_thread(self.accounts.store)
+                try:
+                    await asyncio.to_thread(self.accounts.store)
+                except OSError as error:  # a full disk may have room again in a second
+                    _log.warning("what tenants have spent is not on disk: %s", error)
 
         storing = asyncio.create_task(store_often())
         try:
