@@ -51,6 +51,8 @@ class SearchTree:
     model: str
     """The policy's model: name, version and numerical format."""
     seed: int
+    root: NodeId = field(init=False)
+    """The id of the node that holds the problem and no step."""
     _branches: dict[BranchId, Branch] = field(default_factory=dict[BranchId, Branch])
     _ordinals: dict[BranchId, int] = field(default_factory=dict[BranchId, int])
     _asked_from: dict[NodeId, list[BranchId]] = field(default_factory=dict[NodeId, list[BranchId]])
@@ -66,14 +68,10 @@ class SearchTree:
     _dropped: set[NodeId] = field(default_factory=set[NodeId])
 
     def __post_init__(self) -> None:
+        self.root = NodeId(content_digest("solve", self.problem.id, self.model, self.seed))
         self._nodes[self.root] = Node(self.root)
 
     # Reading
-
-    @property
-    def root(self) -> NodeId:
-        """The id of the node that holds the problem and no step."""
-        return NodeId(content_digest("solve", self.problem.id, self.model, self.seed))
 
     def __contains__(self, node_id: NodeId) -> bool:
         return node_id in self._nodes

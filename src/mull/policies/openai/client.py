@@ -73,32 +73,39 @@ class Client:
         async with self._request("POST", path, body) as response:
             return self._object(await response.read(), response)
 
-    @asynccontextmanager
-    async def events(
-        self, path: str, body: Mapping[str, Json]
-    ) -> AsyncGenerator[AsyncGenerator[Fields, None], None]:
+    async def events(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[Fields, None]:
         """The JSON events a request is answered with: one, if the server does not stream.
 
-        Leaving the block closes the connection, which tells the server to stop. The stream simply
-        ends where the server ends it; whether that was too early is for the reader to judge.
+        Closing it closes the connection, which tells the server to stop. It simply ends where the
+        server ends it; whether that was too early is for the reader to judge.
         """
         async with self._request("POST", path, body) as response:
-            stream = self._events(response)
-            try:
-                yield stream
-            finally:
-                await stream.aclose()
+            if not response.content_type.startswith("text/event-stream"):
+                yield self._object(await response.read(), response)
+                return
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if not line.startswith(b"data:"):
+                        continue  # comments, event names and the blank lines between events
+                    data = line[5:].strip()
+                    if data == b"[DONE]":
+                        return
+                    yield self._object(data, response)
+                if len(rest) > _LINE_LIMIT:
+                    raise CallError(f"`{response.url}` sent an event without an end")
 
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, body: Mapping[str, Json] | None
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """An answer that is not an error; it is closed at the end unless it was read to its end."""
-        what = f"`{self.address.at(path)}`"
+        url = self.address.at(path)
         try:
             async with self.session.request(
                 method,
-                self.address.at(path),
+                url,
                 json=body,
                 headers=self.headers,
                 allow_redirects=False,  # a key goes nowhere else
@@ -107,26 +114,9 @@ class Client:
                     raise self._refusal(response, await response.read())
                 yield response
         except TimeoutError as error:
-            raise CallError(f"{what} is silent: {_brief(error)}") from error
+            raise CallError(f"`{url}` is silent: {_brief(error)}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise CallError(f"{what} broke off: {self._safe(_brief(error))}") from error
-
-    async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Fields, None]:
-        if not response.content_type.startswith("text/event-stream"):
-            yield self._object(await response.read(), response)
-            return
-        rest = b""
-        async for chunk in response.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                if not line.startswith(b"data:"):
-                    continue  # comments, event names and the blank lines between events
-                data = line[5:].strip()
-                if data == b"[DONE]":
-                    return
-                yield self._object(data, response)
-            if len(rest) > _LINE_LIMIT:
-                raise CallError(f"`{response.url}` sent an event without an end")
+            raise CallError(f"`{url}` broke off: {self._safe(_brief(error))}") from error
 
     def _object(self, data: bytes, response: aiohttp.ClientResponse) -> Fields:
         try:

@@ -1,7 +1,9 @@
 """Growing samples: requests, what counts as their failure, and when to try again."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Final
@@ -66,19 +68,27 @@ async def streamed(
     growing: Iterable[Callable[[Emit], Coroutine[None, None, None]]],
 ) -> AsyncGenerator[Outcome, None]:
     """Grow everything at once and pass on what it emits; closing it cancels what still grows."""
-    events = asyncio.Queue[_Event]()
-    tasks = [asyncio.create_task(grow(events.put_nowait)) for grow in growing]
+    events, arrived = deque[_Event](), asyncio.Event()
+
+    def put(event: _Event) -> None:
+        events.append(event)
+        arrived.set()
+
+    tasks = [asyncio.create_task(grow(put)) for grow in growing]
     for task in tasks:
-        task.add_done_callback(events.put_nowait)
+        task.add_done_callback(put)
     try:
         running = len(tasks)
         while running:
-            event = await events.get()
-            if isinstance(event, asyncio.Task):
-                running -= 1
-                event.result()
-            else:
-                yield event
+            await arrived.wait()
+            arrived.clear()
+            while events:
+                event = events.popleft()
+                if isinstance(event, asyncio.Task):
+                    running -= 1
+                    event.result()
+                else:
+                    yield event
     finally:
         for task in tasks:
             task.cancel()
@@ -162,7 +172,8 @@ class Grower:
         reports = list[Reported]()
         failure: CallError | None = None
         try:
-            async with self.client.events(self.wire.path, self.wire.body(request)) as events:
+            told = self.client.events(self.wire.path, self.wire.body(request))
+            async with aclosing(told) as events:
                 async for event in events:
                     for item in self.wire.read(event):
                         self._take(item, samples, reports, emit)
@@ -245,6 +256,8 @@ class Grower:
 
 def _shares(samples: Sequence[Sample], reports: Sequence[Reported]) -> list[Reported | None]:
     """The report of each sample; one for all is parted: the prompt is the first sample's."""
+    if len(samples) == len(reports) == 1:
+        return [None if reports[0].choice else reports[0]]
     own = {
         each.choice: replace(each, prompt_tokens=0, cached_tokens=0) if each.choice else each
         for each in reports

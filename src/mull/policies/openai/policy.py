@@ -52,16 +52,16 @@ class Served:
 
     def refusal(self, call: Call) -> str | None:
         """Why the call cannot be made as it is asked; None if it can."""
-        expansion, what = call.branch.expansion, f"`{self.name}`"
+        expansion = call.branch.expansion
         sampling = expansion.sampling
         if expansion.kind not in self.kinds:
-            return f"{what} offers no `{expansion.kind}` expansions"
-        if call.trajectory.steps and not self.can_continue:
-            return f"{what} cannot continue what is already said"
+            return f"offers no `{expansion.kind}` expansions"
+        if not self.can_continue and (call.grown or call.bases[0].steps):
+            return "cannot continue what is already said"
         if (sampling.top_k or sampling.min_p) and self.dialect.no_top_k is None:
-            return f"{what} knows neither `top_k` nor `min_p`"
+            return "knows neither `top_k` nor `min_p`"
         if expansion.thinking is Thinking.OFF and not self.dialect.thinking_off:
-            return f"{what} has no way to ask for an answer without reasoning"
+            return "has no way to ask for an answer without reasoning"
         return None
 
 
@@ -97,7 +97,7 @@ class OpenAIPolicy:
             if refusal is None:
                 able.append(call)
             else:
-                yield Failed(call.branch.id, refusal)
+                yield Failed(call.branch.id, f"`{self.served.name}` {refusal}")
         keeps_steps = self.served.can_continue
         growing = [
             partial(self.grower.grow, group, keeps_steps=keeps_steps)

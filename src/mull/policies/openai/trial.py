@@ -5,6 +5,7 @@ length is kept and whether a seed repeats; a third, stopped at a character of th
 server says that it was. What does not hold is taken out of the dialect and noted.
 """
 
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,7 +75,7 @@ def _stop_within(text: str) -> str:
 
 async def _try(client: Client, wire: Wire, request: Request) -> Trial:
     items = list[Item]()
-    async with client.events(wire.path, wire.body(request)) as events:
+    async with aclosing(client.events(wire.path, wire.body(request))) as events:
         async for event in events:
             items += wire.read(event)
     pieces = [each for each in items if isinstance(each, Piece)]
