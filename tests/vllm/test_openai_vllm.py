@@ -5,6 +5,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
+from shutil import copytree
 from urllib.request import Request, urlopen
 
 import pytest
@@ -30,8 +32,10 @@ from policies.test_openai_llama import (
 from servers.tiny import save_tiny
 from servers.vllm import vllm_server
 
+import mull
 from mull import open_model, solve_async
 from mull.core.expansion import ExpansionKind, Sampling
+from mull.models.checkpoint import load_checkpoint
 from mull.policies.openai import Address, OpenAIPolicy, OpenAISettings, Siblings, open_openai_policy
 
 __all__ = [
@@ -51,21 +55,28 @@ __all__ = [
 ]
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1500)]
 # Blocks of 32 tokens: a step of a search is short, and only whole blocks are remembered.
+CHECKPOINTS = Path(mull.__file__).parent / "checkpoints"
 OPTIONS = ("--max-num-seqs", "64", "--block-size", "32", "--enable-prompt-tokens-details")
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    folder = tmp_path_factory.mktemp("vllm")
-    decoder, tokenizer = save_tiny(folder / "model")
-    with vllm_server(folder / "model", "tiny", 8801, *OPTIONS) as root:
-        _warm(root)
-        yield Rig(root, decoder, tokenizer)
+@pytest.fixture(scope="module", params=["tiny", "mull-base"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A model whose every sample is long and different, and the one that ships."""
+    name = str(request.param)
+    model = tmp_path_factory.mktemp("vllm") / "model"
+    if name == "tiny":
+        decoder, tokenizer = save_tiny(model)
+    else:
+        decoder, tokenizer = load_checkpoint(copytree(CHECKPOINTS / name, model))
+    window = str(min(2048, decoder.config.max_positions))
+    with vllm_server(model, name, 8801, *OPTIONS, "--max-model-len", window) as root:
+        _warm(root, name)
+        yield Rig(root, decoder, tokenizer, name)
 
 
-def _warm(root: str) -> None:
+def _warm(root: str, name: str) -> None:
     """The first request compiles what sampling needs: longer than a server may be silent."""
-    body = json.dumps({"model": "tiny", "prompt": "1", "max_tokens": 2, "top_k": 5, "logprobs": 1})
+    body = json.dumps({"model": name, "prompt": "1", "max_tokens": 2, "top_k": 5, "logprobs": 1})
     asked = Request(f"{root}/v1/completions", body.encode(), {"Content-Type": "application/json"})  # noqa: S310
     with urlopen(asked, timeout=400):  # noqa: S310  (loopback)
         pass
@@ -78,9 +89,11 @@ def running(rig: Rig) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-async def test_it_is_recognised_and_what_the_table_says_of_it_holds(policy: OpenAIPolicy) -> None:
+async def test_it_is_recognised_and_what_the_table_says_of_it_holds(
+    rig: Rig, policy: OpenAIPolicy
+) -> None:
     assert policy.served.dialect.name == "vllm"
-    assert policy.capabilities.model.startswith("vllm/completions:tiny@")
+    assert policy.capabilities.model.startswith(f"vllm/completions:{rig.name}@")
     assert ExpansionKind.STEP in policy.capabilities.kinds
     assert policy.notices == ()
 
@@ -88,7 +101,7 @@ async def test_it_is_recognised_and_what_the_table_says_of_it_holds(policy: Open
 async def test_closing_ends_the_servers_requests_within_half_a_second(
     rig: Rig, policy: OpenAIPolicy
 ) -> None:
-    calls = calls_for(policy, STATEMENTS[3], count=8, max_tokens=1500)
+    calls = calls_for(policy, STATEMENTS[1], count=8, max_tokens=450)
     begun = set[str]()
     async with aclosing(policy.expand(calls)) as stream:
         while len(begun) < 8:
@@ -118,7 +131,7 @@ async def test_a_search_finds_its_prefixes_in_the_cache(policy: OpenAIPolicy) ->
 
 
 async def test_it_is_asked_by_its_name_alone(rig: Rig) -> None:
-    async with open_model(f"openai:{rig.root}/v1#tiny") as model:
+    async with open_model(f"openai:{rig.root}/v1#{rig.name}") as model:
         solution = await solve_async("Say it.", model=model, strategy="self_consistency", n=8)
     assert solution.usage.calls == 8
     assert not solution.tree.failures
