@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 BIN := .venv/bin
+# Rooms that no extra changes: `test-base` runs their tests, and once is enough.
+ROOMS_ONCE := core puzzles search control store solver
 # Tests that need only the base install (no torch, no tokenizers).
 BASE_TESTS := $(wildcard $(addprefix tests/,\
 	core puzzles search control store solver cli build tasks verifiers policies/test_scripted.py policies/test_replay.py \
@@ -19,7 +21,7 @@ demo: setup
 	$(BIN)/python -m mull demo
 
 test: test-base lint
-	$(BIN)/pytest -q -m "not full and not vllm"
+	$(BIN)/pytest -q -m "not full and not vllm" $(addprefix --ignore=tests/,$(ROOMS_ONCE))
 
 test-base: .venv-base/.ready
 	.venv-base/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None"
