@@ -175,6 +175,20 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.02, 0.04])
+async def test_who_leaves_while_a_server_starts_leaves_none_behind(seconds: float) -> None:
+    before = servers_and_jobs()
+    opening = asyncio.create_task(Sandbox.open(Level.STRICT, num_slots=1))
+    async with asyncio.timeout(10):
+        while not servers_and_jobs() - before:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(seconds)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert await left_running(before) == set()
+
+
 async def test_where_namespaces_are_refused_the_strict_level_is_taken() -> None:
     """As in a default container: no unshare, no mount, no new namespaces."""
     ended = under(f"{REFUSE}\nrefuse(UNSHARE, MOUNT)", OPEN)

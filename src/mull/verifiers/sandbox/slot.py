@@ -69,6 +69,10 @@ class Slot:
             await asyncio.wait_for(_receive(process), _START_SECONDS)
         except (TimeoutError, OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise VerifierError(await _why_not_started(process, self.level)) from error
+        except asyncio.CancelledError:  # nobody would ever end it: the event loop holds its pipes
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise
         return process
 
 
