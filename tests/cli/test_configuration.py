@@ -57,6 +57,28 @@ def test_the_file_says_what_no_flag_says(
     assert "sk-of-fast" not in ran.out
 
 
+def test_a_journal_alone_sends_no_key_of_its_choice_anywhere(
+    mull: Mull, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAST_KEY", "sk-of-fast")
+    file = here / "mull.toml"
+    with running(FakeServer(lambda _: says("It", " is", " 42"))) as server:
+        file.write_text(WHOLE.format(url=server.url))
+        solving = ("solve", "What is six times seven?", "--budget-tokens", "5", "--json")
+        short = mull(*solving).document
+        assert short["stop"] == "budget_tokens"
+        num_asked = len(server.headers)
+        resuming = ("resume", short["solve_id"], "--more-tokens", "500", "--json")
+        for content in ("", WHOLE.format(url="http://127.0.0.1:9/v1")):
+            file.write_text(content)
+            refused = mull(*resuming)
+            assert refused.code == 2
+            assert f"the key in `FAST_KEY` to be sent to `{server.url}#fake-1`" in refused.err
+        assert len(server.headers) == num_asked
+        file.write_text(WHOLE.format(url=server.url))
+        assert mull(*resuming).document["stop"] == "completed"
+
+
 def test_money_is_a_limit_where_there_are_prices(mull: Mull, here: Path) -> None:
     with running(FakeServer(lambda _: says("It", " is", " 42"))) as server:
         text = WHOLE.format(url=server.url) + "[models.free]\n"

@@ -1,6 +1,6 @@
 """The Python way in: a problem as text, and names or objects for everything else."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 from pathlib import Path
@@ -110,7 +110,8 @@ async def resume_async(
     more_tokens: int | None = None,
     more_seconds: float | None = None,
     more_usd: float | None = None,
-    model: OpenModel | Policy | None = None,
+    model: OpenModel | ModelChoice | Policy | None = None,
+    known: Sequence[ModelChoice] = (),
     strategy: str | Strategy | None = None,
     verifier: str | Verifier | Check | None = None,
     guide: str | Verifier | Check | None = None,
@@ -129,6 +130,8 @@ async def resume_async(
         more_usd: On top of its money, where that is limited.
         model: An open model, or the policy of your own that the solve was started with; None opens
             what the journal names.
+        known: Models of your own: where one names the place and the variable of the key that the
+            journal names, that key goes there. No other variable is read because a journal says so.
         strategy: The strategy of your own that the solve was started with, if it was, in the same
             way. A journal alone never runs code.
         verifier: The verifier of your own that it was started with, if it was.
@@ -149,7 +152,7 @@ async def resume_async(
         _check_raises(state.budget, more)
         spec = state.started.spec
         plan = plan_again(spec, strategy=strategy, verifier=verifier, guide=guide)
-        source = chosen_by(spec.policy) if model is None else _source(model)
+        source = chosen_by(spec.policy, known) if model is None else _source(model)
         async with aclosing(plan), _opened(source) as opened:
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 

@@ -232,16 +232,18 @@ def resume(
     journal: JournalOption,
 ) -> None:
     """Continue a solve that was interrupted or ran out of budget; nothing is computed twice."""
+    config = config_of(context)
 
     async def drive(kept: Journal, see: Observer) -> Solution:
         return await resume_async(
             solve_id,
             journal=kept,
+            known=tuple(config.models.values()),
             more_tokens=more_tokens,
             more_seconds=more_seconds,
             more_usd=more_usd,
             strategy=strategy,
-            verifier=verifier and config_of(context).verifier(verifier),
+            verifier=verifier and config.verifier(verifier),
             on_event=see,
         )
 
