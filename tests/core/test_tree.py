@@ -123,7 +123,7 @@ def test_a_cut_branch_stays_open_and_goes_on_where_it_was() -> None:
     assert (call.drawn, call.max_tokens, len(call.grown)) == (6, 4, 2)
     assert call.trajectory.text == "0\n1\n"
     assert call.cut_to(2).max_tokens == 2
-    assert (tree.num_pending(tree.root), tree.num_asked(tree.root)) == (1, 1)
+    assert (tree.pending(), tree.num_asked(tree.root)) == ((branch,), 1)
     grow(tree, branch, 2, Finish.STOP)
     tree.check()
 

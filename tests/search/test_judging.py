@@ -12,7 +12,6 @@ from search.worlds import (
     last_letter,
     num_scored,
     play,
-    state_after_last,
     table,
 )
 
@@ -29,7 +28,6 @@ from mull.search import STRATEGIES, strategy_of, strategy_options, unguided
 from mull.search.beam import Beam, Shape, Taper
 from mull.search.judges import Judges
 from mull.search.levels import known_or_worst
-from mull.search.report import level_counts
 from mull.search.rerank import Rerank
 from mull.search.selection import Combine
 from mull.search.steps import Stepwise
@@ -351,22 +349,3 @@ async def test_a_path_that_is_too_long_is_given_up() -> None:
     played = await play(World({"": "a", "a": "b", "ab": "c", "abc": "X"}, lambda _: 0.5), beam)
     assert played.solution.answer is None
     assert played.solution.usage.generated_tokens == 5
-
-
-# The report of a tree
-
-
-async def test_levels_are_counted() -> None:
-    """Level 1 holds a b a b, level 2 ac ad bc bd: c and d twice; b's two are pruned with it."""
-    beam = Beam(GUIDE, width=1, expansion=4, steps=Stepwise(depth=3), state_key=state_after_last)
-    played = await play(replace(DEEP, right=""), beam)
-    assert played.story == [
-        *("grow .4", "score a b", "grow a4; drop b a b", "score ac ad"),
-        *("grow ac4; drop ad ac ad", "score acX acY acX acY"),
-    ]
-    first, second, third = level_counts(played.tree, state_after_last, "guide")
-    assert (first.num_nodes, first.num_states, first.num_pruned, first.num_scored) == (4, 2, 3, 2)
-    assert (second.num_nodes, second.num_states, second.num_pruned) == (4, 2, 3)
-    assert (third.num_nodes, third.num_states, third.num_finished) == (4, 4, 4)
-    assert first.duplicate_rate == 0.5
-    assert third.num_pruned == 0

@@ -7,7 +7,6 @@ from mull.build.answers import answer_keys, readable_answer
 from mull.build.catalog import (
     MODELS,
     REWARD_MODELS,
-    Checkpoint,
     ModelCard,
     describe,
     find_checkpoint,
@@ -30,15 +29,14 @@ from mull.build.models import (
 from mull.build.passage import Passage, passage_of
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
-from mull.build.recordings import read_recording, records_of, write_recording
+from mull.build.recordings import read_recording, write_recording
 from mull.build.rewards import close_verifiers
-from mull.build.schemes import SCHEMES, Served, schemes
+from mull.build.schemes import Served, schemes
 from mull.build.solving import resume, resume_async, solve, solve_async
 from mull.build.strategies import (
     SearchSettings,
     StrategyTable,
     find_verifier,
-    strategy_spec,
 )
 from mull.build.traces import read_trace, trace_line
 
@@ -49,8 +47,6 @@ __all__ = [
     "MODELS",
     "POOLING_EXAMPLE",
     "REWARD_MODELS",
-    "SCHEMES",
-    "Checkpoint",
     "Config",
     "Defaults",
     "MissingExtraError",
@@ -83,14 +79,12 @@ __all__ = [
     "read_recording",
     "read_trace",
     "readable_answer",
-    "records_of",
     "resume",
     "resume_async",
     "schemes",
     "shipped_models",
     "solve",
     "solve_async",
-    "strategy_spec",
     "trace_line",
     "write_recording",
 ]

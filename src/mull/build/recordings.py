@@ -81,7 +81,7 @@ def write_recording(path: Path, solves: Sequence[Sequence[Event]], *, source: st
             f"a recording is of one model, and these solves are of {len(models)}: "
             f"{', '.join(sorted(models))}"
         )
-    records = [record for state in states for record in records_of(state.tree)]
+    records = [record for state in states for record in _records_of(state.tree)]
     if not records:
         raise BadInputError(
             "these solves hold no whole samples: nothing was drawn from the problem to its answer",
@@ -98,7 +98,7 @@ def write_recording(path: Path, solves: Sequence[Sequence[Event]], *, source: st
     return len(records)
 
 
-def records_of(tree: SearchTree) -> Iterator[Record]:
+def _records_of(tree: SearchTree) -> Iterator[Record]:
     """Every ended sample of whole answers, in the order in which they were asked for.
 
     One that failed, or ran into its limit, is a record of that failure. The trace does not know how

@@ -131,10 +131,6 @@ class SearchTree:
         """Branches in flight or cut short: asked for, neither ended nor failed."""
         return tuple(branch for key, branch in self._branches.items() if key in self._open)
 
-    def num_pending(self, node_id: NodeId) -> int:
-        """How many of them grow from this node."""
-        return sum(node_id in branch.parents for branch in self.pending())
-
     def num_asked(self, node_id: NodeId) -> int:
         """How many branches were ever asked for from this node, failed ones included."""
         return len(self._asked_from.get(node_id, ()))

@@ -41,9 +41,6 @@ _SPENT: Final[Mapping[Axis, Callable[[Usage], float]]] = {
     Axis.SECONDS: lambda usage: usage.seconds,
 }
 
-Facts = Sequence[Sequence[Result]]
-"""By problem and seed, of one budget."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sheet:

@@ -87,11 +87,6 @@ class Dialect:
     is_own_machine: bool = False
     """Tokens are free, so that connecting may try what works."""
 
-    @property
-    def joins_thoughts(self) -> bool:
-        """Whether thoughts come as marked text of the completion itself."""
-        return self.wire is WireKind.COMPLETIONS
-
 
 _TEMPLATE_OFF: Final[Mapping[str, Json]] = MappingProxyType(
     {"chat_template_kwargs": {"enable_thinking": False}}

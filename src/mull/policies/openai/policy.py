@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from mull.core.expansion import Call, Expansion, ExpansionKind, Failed, NodeId, Outcome, Thinking
 from mull.core.protocols import Capabilities
@@ -12,8 +11,6 @@ from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.policies.openai.dialects import Dialect, Siblings, WireKind
 from mull.policies.openai.growth import Grower, streamed
-
-_STEPPING: Final = frozenset({ExpansionKind.STEP, ExpansionKind.TOKENS})
 
 
 @dataclass(frozen=True, slots=True)

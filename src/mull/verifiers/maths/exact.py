@@ -18,7 +18,6 @@ _SEVERAL: Final = re.compile(
     r"\bor\b|\band\b|[,;{]|\\pm|\\cup|\\begin|\\text\s?\{\s?(?:or|and)", re.IGNORECASE
 )
 _DECIMAL_COMMA = re.compile(r"(-?[0-9]{1,12}),([0-9]{2})")
-_KNOWN_DIMENSIONS: Final = ("length", "mass", "time", "money", "angle")
 _MAX_ALTERNATIVES: Final = 8
 _CLOSE: Final = Fraction(1, 1_000)
 """Decimals nearer than this, relative to the reference, may be roundings: not ruled on here."""
