@@ -1,6 +1,7 @@
 """`mull check`: verdicts, exit codes, and what is refused."""
 
 import json
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 import mull
 from mull.build import CHECKS
 from mull.cli.app import run
+from mull.cli.check import EXAMPLES
 from mull.core.score import Verdict
 
 CLAUSES = "Given: p or q; not q or r; not p or r. Does r follow?"
@@ -27,6 +29,16 @@ CASES = [
     ("puzzle", "yes", CLAUSES, 1, "reject: `r` is not derived [rules]"),
     ("entailment", "p or q, not q or r => p or r\nnot p or r, p or r => r\nyes", CLAUSES, 0, "acc"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "example",
+    [line for line in EXAMPLES.splitlines() if line.startswith("mull check") and "<" not in line],
+)
+def test_the_examples_in_the_help_are_accepted(example: str) -> None:
+    if "formal" in example and not find_spec("z3"):
+        pytest.skip("needs the extra `formal` (z3-solver)")
+    assert run(shlex.split(example)[1:]) == 0
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

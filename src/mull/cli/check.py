@@ -23,7 +23,7 @@ mull check "(10 - 4) * (13 - 9)" --kind countdown --against "Use 4, 9, 10 and 13
 
 mull check - --kind code --against "assert double(2) == 4" < answer.py
 
-mull check "x * x >= x" --kind formal --against "int x"
+mull check "x * x > 4" --kind formal --against "int x; x > 2"
 
 Exit codes: 0 accept, 1 reject, 4 unknown, 2 bad input, 3 failure."""
 

@@ -25,7 +25,7 @@ mull models --json"""
 ModelArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]", help="One shipped model or checkpoint folder instead of all that ship."
+        metavar="MODEL", help="One shipped model or checkpoint folder instead of all that ship."
     ),
 ]
 

@@ -10,7 +10,7 @@ import typer
 from mull.build import find_checkpoint, find_policy, needs_extra
 from mull.cli.exits import ExitCode
 from mull.cli.output import say, show
-from mull.cli.train import CompileOption, DeviceOption, SeedOption, check_device
+from mull.cli.train import CompileOption, DeviceOption, OutOption, SeedOption, check_device
 from mull.cli.watching import interrupts, shown
 from mull.core.errors import UnknownNameError
 
@@ -70,10 +70,6 @@ EpochsOption = Annotated[int, typer.Option("--epochs", help="Passes over the sta
 LimitOption = Annotated[
     int | None, typer.Option("--limit", help="Train on so many problems, drawn by the seed.", min=1)
 ]
-RewardOutOption = Annotated[
-    Path,
-    typer.Option("--out", help="Folder of the run; the model ends up in `model`.", file_okay=False),
-]
 
 
 def states(
@@ -131,7 +127,7 @@ def prm(
     epochs: EpochsOption = 3,
     limit: LimitOption = None,
     seed: SeedOption = 0,
-    out: RewardOutOption,
+    out: OutOption,
     device: DeviceOption = "cpu",
     compiled: CompileOption = True,
 ) -> None:
@@ -167,7 +163,7 @@ def orm(
     epochs: EpochsOption = 3,
     limit: LimitOption = None,
     seed: SeedOption = 0,
-    out: RewardOutOption,
+    out: OutOption,
     device: DeviceOption = "cpu",
     compiled: CompileOption = True,
 ) -> None:

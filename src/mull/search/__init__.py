@@ -116,9 +116,10 @@ def missing_option(strategy: str, option: str) -> BadInputError:
     if option not in {"guide", "verifier"}:
         return BadInputError(f"strategy `{strategy}` needs the option `{option}`")
     whom = "a step verifier to steer by" if option == "guide" else "a verifier"
+    example = " such as `mull-prm` or `countdown`" if option == "guide" else ""
     return BadInputError(
         f"strategy `{strategy}` needs the option `{option}`: {whom}",
-        hint=f"name one, or use a strategy that needs none: {', '.join(unguided())}",
+        hint=f"name one{example}, or use a strategy that needs none: {', '.join(unguided())}",
     )
 
 
