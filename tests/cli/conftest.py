@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from replies import scripted
 
 from mull.cli import run
 
@@ -31,6 +32,12 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "state" / "journal.db"
     monkeypatch.setenv("MULL_JOURNAL", str(path))
     return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A scripted model, by name."""
+    return scripted(tmp_path)
 
 
 @pytest.fixture

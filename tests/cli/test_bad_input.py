@@ -7,11 +7,6 @@ from cli.conftest import Mull
 from replies import GAME, PRODUCT, REPLIES, scripted
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    return scripted(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [

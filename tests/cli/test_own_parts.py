@@ -42,11 +42,6 @@ class First:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> str:
-    return scripted(tmp_path)
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "parts.py"
     path.write_text(CHECKS.replace("from helpers_of_nobody import nothing  # HELPERS\n", ""))

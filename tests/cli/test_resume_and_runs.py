@@ -1,17 +1,11 @@
 from pathlib import Path
 
-import pytest
 from cli.conftest import Mull, Ran
-from replies import EXPRESSION, GAME, scripted
+from replies import EXPRESSION, GAME
 
 
 def _text(ran: Ran) -> str:
     return "".join(step["text"] for step in ran.document["steps"])
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    return scripted(tmp_path)
 
 
 def test_a_larger_budget_goes_on_and_recomputes_nothing(mull: Mull, model: str) -> None:

@@ -1,16 +1,10 @@
 import json
 from pathlib import Path
 
-import pytest
 from cli.conftest import Mull
 from replies import EXPRESSION, GAME, PRODUCT, RIGHT, WRONG, scripted
 
 from mull.core.events import SolveEnded, SolveStarted, event_from_json
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    return scripted(tmp_path)
 
 
 def test_a_solve_shows_steps_answer_confidence_usage_and_why_it_stopped(
