@@ -56,7 +56,8 @@ def _lines(path: Path) -> Generator[Iterator[bytes], None, None]:
             yield _until_cut(file, path)
     except OSError as error:
         raise BadInputError(
-            f"cannot read the recording `{path}`: {error.strerror or error}"
+            f"cannot read the recording `{path}`: {error.strerror or error}",
+            hint="name a file of JSON lines, such as `mull export samples` writes",
         ) from error
 
 
