@@ -203,7 +203,7 @@ async def test_where_nothing_contains_no_program_runs() -> None:
     assert "Landlock" in ended.stdout
 
 
-@pytest.mark.full
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests ran as an ordinary user already")
 async def test_every_attack_is_contained_for_an_ordinary_user_too() -> None:
     test = f"{__file__}::test_the_attack_is_contained"
