@@ -206,12 +206,13 @@ async def test_where_nothing_contains_no_program_runs() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests ran as an ordinary user already")
 async def test_every_attack_is_contained_for_an_ordinary_user_too() -> None:
+    as_user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    if subprocess.run([*as_user, "true"], capture_output=True, check=False).returncode:  # noqa: S603
+        pytest.skip("this machine offers no `user namespace`")
     test = f"{__file__}::test_the_attack_is_contained"
     ended = subprocess.run(  # noqa: S603  (our own interpreter)
-        ["unshare", "--user", "--map-user=1000", "--map-group=1000",  # noqa: S607
-         sys.executable, "-m", "pytest",
-         "-q", "-p", "no:cacheprovider", test],
+        [*as_user, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout[-4_000:]
-    assert "skipped" not in ended.stdout.splitlines()[-1]
+    assert " passed" in ended.stdout.splitlines()[-1]
