@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 BIN := .venv/bin
+# Two processes: most tests wait for others (engines, servers, limits) more than they compute.
+PYTEST := pytest -q -n 2 --dist worksteal
 # Rooms that no extra changes: `test-base` runs their tests, and once is enough.
 ROOMS_ONCE := core puzzles search control store solver
 # Tests that need only the base install (no torch, no tokenizers).
@@ -21,11 +23,11 @@ demo: setup
 	$(BIN)/python -m mull demo
 
 test: test-base lint
-	$(BIN)/pytest -q -m "not full and not vllm" $(addprefix --ignore=tests/,$(ROOMS_ONCE))
+	$(BIN)/$(PYTEST) -m "not full and not vllm" $(addprefix --ignore=tests/,$(ROOMS_ONCE))
 
 test-base: .venv-base/.ready
 	.venv-base/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None"
-	.venv-base/bin/pytest -q -m "not full" $(BASE_TESTS)
+	.venv-base/bin/$(PYTEST) -m "not full" $(BASE_TESTS)
 
 test-full: test
 	$(BIN)/pytest -q -m full
