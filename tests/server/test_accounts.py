@@ -178,7 +178,9 @@ def test_what_was_spent_survives_the_process_and_ends_with_its_window(tmp_path: 
     ("extra", "message"),
     [
         ("[tenants.x]\nkeys = ['secret']", "a key is given by its hash"),
-        (f"[tenants.x]\nkeys = ['{KEYS['red'][1]}']", "another tenant's too"),
+        pytest.param(
+            f"[tenants.x]\nkeys = ['{KEYS['red'][1]}']", "another tenant's too", id="taken"
+        ),  # the key is new in every process, and a test's name must not be
         ("[tenants.x]\nkeys = []\ntokens = 0", "must be above zero"),
         ("[tenants.x]\nkeys = []\ntoken = 5", "unknown field `token`"),
         ("[tenants", "tenants.toml"),
