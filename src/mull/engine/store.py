@@ -73,11 +73,6 @@ class Store:
         """Blocks that could be promised."""
         return self.pool.limit - self.tree.num_pinned - self.num_private - self.promised
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether blocks of known tokens wait for their keys and values."""
-        return bool(self._unread)
-
     def cost(self, tokens: Tokens) -> Cost:
         """What a branch that begins with these tokens needs."""
         node, known = self.tree.match(tokens)
