@@ -8,6 +8,7 @@ from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.evaluation.controls import OracleGuide
 from mull.evaluation.drawing import Drawing, Drawn, Fate
+from mull.evaluation.grading import Grading
 from mull.evaluation.reading import Grades
 from mull.evaluation.runner import solver_for
 from mull.policies.scripted import Reply, ScriptedPolicy
@@ -46,7 +47,9 @@ def searched() -> Solution:
 
 
 def lines() -> list[Drawn]:
-    return list(Drawing(searched().tree, Grades(EXAMPLE), "oracle").lines())
+    tree, grades = searched().tree, Grades(EXAMPLE, Grading())
+    asyncio.run(grades.learn(tree.trajectory(node.id).answer_text for node in tree.finished()))
+    return list(Drawing(tree, grades, "oracle").lines())
 
 
 def test_a_tree_is_drawn_with_values_fates_and_the_first_bad_steps() -> None:

@@ -13,6 +13,7 @@ from mull.core.steps import Step, StepKind
 from mull.core.usage import Usage
 from mull.evaluation.bank import Record, Rollout
 from mull.evaluation.controls import OracleGuide
+from mull.evaluation.grading import Grading
 from mull.evaluation.judges import Evidence, judgement_of
 from mull.evaluation.reading import Grades
 from mull.evaluation.runner import scores_of
@@ -38,6 +39,12 @@ def record(*scores: Score | None, lines: Sequence[Sequence[str]]) -> Record:
     return Record(EXAMPLE.problem, "m@1", 0, tuple(map(rollout, lines)), {"prm": scores})
 
 
+def collected(record: Record) -> Evidence:
+    evidence = Evidence()
+    asyncio.run(evidence.add(record, Grades(EXAMPLE, Grading())))
+    return evidence
+
+
 def test_steps_are_held_against_what_can_still_be_reached() -> None:
     source = Source("prm", "1")
     scores = [
@@ -46,8 +53,7 @@ def test_steps_are_held_against_what_can_still_be_reached() -> None:
         Score(0.6, source, per_step=(0.5, 0.6, 0.6)),
         None,
     ]
-    evidence = Evidence()
-    evidence.add(record(*scores, lines=[RIGHT, LOST, ILLEGAL, RIGHT]), Grades(EXAMPLE))
+    evidence = collected(record(*scores, lines=[RIGHT, LOST, ILLEGAL, RIGHT]))
     assert evidence.pairs == {
         ("prm", "answers"): [[(0.9, True), (0.2, False), (0.6, False)]],
         ("prm", "step 1"): [[(0.8, True), (0.4, False), (0.5, False)]],
@@ -59,18 +65,16 @@ def test_steps_are_held_against_what_can_still_be_reached() -> None:
 def test_those_who_are_sure_or_have_no_opinion_are_not_judged() -> None:
     source = Source("prm", "1")
     scores = [Score(1.0, source, Verdict.ACCEPT), Score.unknown(source, "too long")]
-    evidence = Evidence()
-    evidence.add(record(*scores, lines=[RIGHT, LOST]), Grades(EXAMPLE))
+    evidence = collected(record(*scores, lines=[RIGHT, LOST]))
     assert evidence.judgements() == ()
 
 
 def test_the_oracle_is_never_wrong() -> None:
     given = record(lines=[RIGHT, LOST, ILLEGAL])
     scores = asyncio.run(scores_of(given, OracleGuide(), SystemClock()))
-    evidence = Evidence()
-    evidence.add(
-        Record(EXAMPLE.problem, "m@1", 0, given.rollouts, {"oracle": scores}), Grades(EXAMPLE)
-    )
+    judged = Record(EXAMPLE.problem, "m@1", 0, given.rollouts, {"oracle": scores})
+    evidence = collected(judged)
+    assert evidence.judgements()
     for judgement in evidence.judgements():
         assert judgement.auroc.value == 1.0
         assert judgement.brier.score == 0.0

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ import pytest
 from cli.conftest import Mull, journal, mull
 from replies import scripted
 
-from mull.evaluation.grading import is_right
+from mull.evaluation.grading import Grading
 from mull.tasks import parse_examples
 
 __all__ = ["journal", "mull"]
@@ -88,7 +89,7 @@ def test_an_answer_is_right_if_it_is_the_references_equal(
 ) -> None:
     line = {"prompt": "What?", "reference": reference, "answer_kind": kind}
     (example,), _ = parse_examples([json.dumps(line).encode()], "mine.jsonl")
-    assert is_right(example, completion) is expected
+    assert asyncio.run(Grading().grade(example, completion)).is_accepted is expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.problem import Problem
-from mull.puzzles import Chain, Countdown, Letters, Multiply, Puzzle, recognise
+from mull.puzzles import FAMILIES, Chain, Countdown, Letters, Multiply, Puzzle, recognise
 from mull.puzzles.reading import split_completion
 from mull.tasks import TASKS, Example, Form, Split, generate, grade, sample_text, write_trace
 from mull.tasks.chain import write_steps
@@ -16,7 +16,7 @@ from mull.tasks.letters import write_count
 from mull.tasks.multiply import write_product
 from mull.tasks.walk import Move
 
-LEVELS = [(name, level) for name, task in TASKS.items() for level in task.levels]
+LEVELS = [(name, level) for name in FAMILIES for level in TASKS[name].levels]
 FORMS: list[Form] = ["reasoning", "direct"]
 WALK = [
     Move(13, "-", 9, 4, (4, 4, 10)),

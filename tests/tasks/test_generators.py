@@ -99,5 +99,7 @@ def test_unknown_suites_and_tasks_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError) as error:
         suite_named("game-24")
     assert error.value.hint == "did you mean `game24`?"
-    with pytest.raises(UnknownNameError, match="known: chain, constraint, countdown, entailment"):
+    with pytest.raises(
+        UnknownNameError, match="known: chain, code, constraint, countdown, entailment"
+    ):
         task_named("sudoku")

@@ -1,6 +1,7 @@
 """Programs judged by the examples of their own problem, and repaired by what went wrong."""
 
 from collections.abc import AsyncGenerator
+from random import Random
 from time import thread_time
 
 import pytest
@@ -14,9 +15,9 @@ from mull.core.score import Verdict
 from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.usage import Usage
 from mull.policies.scripted import ScriptedPolicy, by_sample
-from mull.tasks.code import generate_code, hidden_cases, write_program
+from mull.tasks import generate, write_trace
 from mull.verifiers import ConsensusVerifier, ExampleChecker
-from mull.verifiers.code import CallCase, check_program
+from mull.verifiers.code import CallCase, cases_in, check_answer
 from mull.verifiers.consensus import tests_in as asserts_in
 from mull.verifiers.examples import examples_in
 from mull.verifiers.sandbox import Sandbox
@@ -98,16 +99,16 @@ async def test_a_solve_repairs_a_program_with_the_error_as_feedback(
 async def test_programs_of_generated_problems_pass_their_examples_and_the_hidden_calls(
     checker: ExampleChecker,
 ) -> None:
-    (example,) = generate_code(3, 1, seed=2, split="test")
-    answer = f"```python\n{write_program(example)}```"
+    (example,) = generate("code", 3, 1, seed=2, split="test")
+    answer = write_trace(example, "direct", Random(0))
     step = Step(answer, kind=StepKind.ANSWER, is_final=True)
     (score,) = await checker.score([Trajectory(example.problem, (step,))])
     assert score.verdict is Verdict.ACCEPT
-    cases = [CallCase(call, value) for call, value in hidden_cases(example)]
+    cases = cases_in(example.reference)
     async with await Sandbox.open(num_slots=1) as sandbox:
-        assert (await check_program(sandbox, write_program(example), cases)).is_accepted
+        assert (await check_answer(sandbox, answer, cases)).is_accepted
         cheat = "def solve(xs):\n    return 0\n"
-        assert not (await check_program(sandbox, cheat, cases)).is_accepted
+        assert (await check_answer(sandbox, cheat, cases)).verdict is Verdict.REJECT
 
 
 async def test_programs_and_tests_of_a_wave_vouch_for_each_other(checker: ExampleChecker) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+from refusal import NOTHING_CONTAINS, REFUSE, under
 
 from mull.core.errors import VerifierError
 from mull.verifiers.sandbox import Ended, Level, Limits, Sandbox
@@ -141,28 +142,6 @@ async def test_a_program_that_cannot_be_judged_is_never_clean(sandbox: Sandbox) 
         assert (run.ended, run.is_clean) == (ended, False)
 
 
-def under(arrangement: str, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process that was first arranged to have less than this one."""
-    program = f"{arrangement}\nimport asyncio\nfrom mull.core.errors import MullError\n{script}"
-    return subprocess.run(  # noqa: S603  (our own interpreter)
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-REFUSE: Final = """
-import errno, os, platform, struct
-from mull.verifiers.sandbox.inside import seccomp
-def refuse(*numbers):
-    # ENOSYS for clone3 (435), so that the C library falls back to clone and threads still start.
-    rows = [(0x20, 0, 0, 0), (0x15, 0, 1, 435), (0x06, 0, 0, 0x50000 | errno.ENOSYS)]
-    for number in numbers:
-        rows += [(0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | errno.EPERM)]
-    rows += [(0x15, 0, 3, {"x86_64": 56, "aarch64": 220}[platform.machine()]), (0x20, 0, 0, 16),
-             (0x45, 0, 1, 0x7E020000), (0x06, 0, 0, 0x50000 | errno.EPERM),
-             (0x06, 0, 0, 0x7FFF0000)]
-    seccomp.install(b"".join(struct.pack("=HBBI", *row) for row in rows))
-UNSHARE, MOUNT = {"x86_64": (272, 165), "aarch64": (97, 40)}[platform.machine()]
-"""
 OPEN: Final = """
 from mull.verifiers.sandbox import Sandbox
 async def main():
@@ -197,7 +176,7 @@ async def test_where_namespaces_are_refused_the_strict_level_is_taken() -> None:
 
 async def test_where_nothing_contains_no_program_runs() -> None:
     """As on a kernel without Landlock, in a default container."""
-    ended = under(f"{REFUSE}\nrefuse(UNSHARE, MOUNT, 444)", OPEN)
+    ended = under(NOTHING_CONTAINS, OPEN)
     assert ended.stdout.startswith("refused: no program can be run safely here"), ended
     assert "bubblewrap" in ended.stdout
     assert "Landlock" in ended.stdout

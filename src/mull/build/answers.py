@@ -5,12 +5,14 @@ from mull.core.problem import AnswerKind, Problem
 from mull.puzzles import ANSWER_RULES, Countdown, puzzle_of
 from mull.puzzles.expression import evaluate, parse_expression
 from mull.puzzles.reading import integer_key, joined_integer
+from mull.verifiers.code import program_in
 from mull.verifiers.maths import extract_answer, maths_key
 
 
 def answer_keys() -> AnswerKey:
     """When two answers are the same: the rules of the built-in families, of maths, else as text."""
-    return AnswerKeys({**ANSWER_RULES, AnswerKind.INTEGER: _integer, AnswerKind.MATHS: maths_key})
+    own = {AnswerKind.INTEGER: _integer, AnswerKind.MATHS: maths_key, AnswerKind.CODE: _program}
+    return AnswerKeys({**ANSWER_RULES, **own})
 
 
 def _integer(problem: Problem, text: str) -> str | None:
@@ -18,6 +20,12 @@ def _integer(problem: Problem, text: str) -> str | None:
     if puzzle_of(problem) is not None:
         return integer_key(text)
     return maths_key(problem, text) or integer_key(text)
+
+
+def _program(problem: Problem, text: str) -> str | None:  # noqa: ARG001  (the seam's signature)
+    """Programs are the same letter by letter, whatever is said around them."""
+    program = program_in(text)
+    return None if program is None else program.strip()
 
 
 def readable_answer(problem: Problem, answer: str) -> str:

@@ -1,6 +1,5 @@
 """Checking one answer against a reference, without a model: the checkers by name."""
 
-import ast
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from mull.build.blocking import blocking
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.problem import AnswerKind, Problem
 from mull.puzzles import FAMILIES, recognise
-from mull.verifiers.code import CallCase, case_in_assert, check_program, program_in
+from mull.verifiers.code import cases_in, check_answer, program_in
 from mull.verifiers.finding import Finding
 from mull.verifiers.formal import FormalChecker
 from mull.verifiers.maths import MathsEquality
@@ -90,28 +89,10 @@ async def _maths(asked: Question) -> Finding:
 
 
 async def _code(asked: Question) -> Finding:
-    cases = _cases_in(asked.against)
-    program = program_in(asked.answer)
-    if program is None:
-        return Finding.reject("it holds no program", "extraction")
+    cases = cases_in(asked.against)
     async with await Sandbox.open(num_slots=1) as sandbox:
-        finding = await check_program(sandbox, program, cases)
-        return Finding(finding.verdict, finding.reason, f"sandbox/{sandbox.level.value}")
-
-
-def _cases_in(tests: str) -> list[CallCase]:
-    try:
-        statements = ast.parse(tests).body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise BadInputError(f"the tests are no Python: {error}") from error
-    cases = [case_in_assert(ast.unparse(each)) for each in statements]
-    known = [case for case in cases if case is not None]
-    if not known or len(known) < len(cases):
-        raise BadInputError(
-            "the tests must be lines of the form `assert expression == literal`",
-            hint="as in --against 'assert double(2) == 4'",
-        )
-    return known
+        finding = await check_answer(sandbox, asked.answer, cases)
+        return Finding(finding.verdict, finding.reason, f"{finding.method}/{sandbox.level.value}")
 
 
 async def _sql(asked: Question) -> Finding:

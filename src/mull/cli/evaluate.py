@@ -65,6 +65,10 @@ mull eval countdown --level 4 --strategies best_of_n,early_stop --rollouts 256 -
 
 mull eval multiply --level 3 --strategies self_consistency --form reasoning --form direct
 
+mull eval code --level 3 --model openai:http://127.0.0.1:8000/v1#NAME --budgets 1,4,16
+
+mull eval my.jsonl --model openai:http://127.0.0.1:8000/v1#NAME --verifier ./check.py:check
+
 The same command again goes on where a stopped run was."""
 
 

@@ -31,7 +31,8 @@ AnswerOption = Annotated[
     str | None,
     typer.Option(
         "--answer",
-        help="What the problem asks for: text, integer or maths (a built-in puzzle if it is one).",
+        help="What the problem asks for: text, integer, maths or code (a built-in puzzle if it is "
+        "one).",
         rich_help_panel=_SEARCH,
         show_default=False,
     ),

@@ -1,5 +1,6 @@
 """From results to curves: accuracy and pass@k against what was spent, with 95 % intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +67,10 @@ class Curve:
     """Wall-clock time of the largest budget, all problems together; arms with the same samples
     share it."""
     points: tuple[Point, ...]
+    num_ungraded: int = 0
+    """Answers of the largest budget that the grader could not judge; they count as not right."""
+    why_ungraded: str = ""
+    """The most frequent reason."""
 
     @property
     def is_blind(self) -> bool:
@@ -88,7 +93,9 @@ def curve_of(sheet: Sheet) -> Curve:
         _point(n, accuracy[place], passed[place], sheet.results[place])
         for place, n in enumerate(sheet.budgets)
     )
-    seconds = sum(result.spent.seconds for seeds in sheet.results[-1] for result in seeds)
+    largest = [result for seeds in sheet.results[-1] for result in seeds]
+    seconds = sum(result.spent.seconds for result in largest)
+    ungraded = Counter(reason for result in largest for reason in result.ungraded)
     return Curve(
         arm.name,
         arm.label,
@@ -101,6 +108,8 @@ def curve_of(sheet: Sheet) -> Curve:
         sheet.num_seeds,
         seconds,
         points,
+        ungraded.total(),
+        ungraded.most_common(1)[0][0] if ungraded else "",
     )
 
 

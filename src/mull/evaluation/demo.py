@@ -16,6 +16,7 @@ from mull.evaluation.config import EvalConfig
 from mull.evaluation.curves import Curve, blind_curve
 from mull.evaluation.drawing import Drawing
 from mull.evaluation.evaluate import Bench, evaluate
+from mull.evaluation.grading import Grading
 from mull.evaluation.intervals import Interval
 from mull.evaluation.problems import ProblemSet
 from mull.evaluation.reading import Grades
@@ -201,7 +202,11 @@ async def search_with_guide(
     solver = solver_for(model, (checker, guide), Spec("beam", options))
     solution = await solver.solve(to_problem(game), seed=SEED)
     example = next(each for each in GAMES.examples() if each.problem.statement == game.statement)
-    return solution, Drawing(solution.tree, Grades(example), guide.source.verifier)
+    tree = solution.tree
+    async with Grading() as grading:
+        grades = Grades(example, grading)
+        await grades.learn(tree.trajectory(node.id).answer_text for node in tree.finished())
+    return solution, Drawing(tree, grades, guide.source.verifier)
 
 
 def blind_plays() -> list[Play]:

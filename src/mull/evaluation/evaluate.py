@@ -25,6 +25,7 @@ from mull.engine import Dtype
 from mull.evaluation.arms import Arm
 from mull.evaluation.bank import Bank
 from mull.evaluation.config import EvalConfig
+from mull.evaluation.grading import Grading
 from mull.evaluation.judges import Evidence, Judgement
 from mull.evaluation.reading import Grades
 from mull.evaluation.report import Report
@@ -88,14 +89,19 @@ async def evaluate(
     bench = bench or Bench()
     examples = config.problems.examples()
     with run_directory(path, config) as directory:
-        try:
-            for model in config.models:
-                _claim_verifiers(directory, config.arms(model), bench)
-                await _measure(directory, model, examples, bench, watcher)
-        finally:
-            await close_verifiers(bench.verifiers)
+        async with Grading() as grading:
+            try:
+                for model in config.models:
+                    _claim_verifiers(directory, config.arms(model), bench)
+                    runner = Runner(
+                        directory, examples, bench.verifiers, answer_keys(), grading, watcher,
+                        rows=bench.rows,
+                    )  # fmt: skip
+                    await _measure(runner, model, bench)
+            finally:
+                await close_verifiers(bench.verifiers)
+            judgements = await _judgements(directory, examples, bench, grading)
         sheets = sheets_of(config, examples, directory.results)
-        judgements = _judgements(directory, examples, bench)
         report = Report.of(
             config,
             directory.sources,
@@ -122,16 +128,9 @@ def _claim_verifiers(directory: RunDirectory, arms: Sequence[Arm], bench: Bench)
         directory.claim(source.verifier, str(source))
 
 
-async def _measure(
-    directory: RunDirectory,
-    model: str,
-    examples: Sequence[Example],
-    bench: Bench,
-    watcher: Progress,
-) -> None:
+async def _measure(runner: Runner, model: str, bench: Bench) -> None:
     """All arms of one model: the replayed ones first, then the others, cheap budgets first."""
-    config = directory.config
-    runner = Runner(directory, examples, bench.verifiers, answer_keys(), watcher, rows=bench.rows)
+    config = runner.directory.config
     arms = config.arms(model)
     groups = _by_rollouts(config, [arm for arm in arms if arm.rule.is_replayed])
     searches = [
@@ -144,7 +143,8 @@ async def _measure(
     replays = [group for group in groups if runner.missing_replays(group)]
     if not (searches or replays):
         return
-    async with _workers(directory, model, bench) as workers:
+    await runner.grading.prepare(runner.examples)
+    async with _workers(runner.directory, model, bench) as workers:
         for group in replays:
             await _replay(runner, group, workers, bench)
         for budget, arm in sorted(searches, key=lambda each: each[0]):
@@ -178,8 +178,8 @@ async def _replay(
     await runner.replay(bank, arms, units)
 
 
-def _judgements(
-    directory: RunDirectory, examples: Sequence[Example], bench: Bench
+async def _judgements(
+    directory: RunDirectory, examples: Sequence[Example], bench: Bench, grading: Grading
 ) -> tuple[Judgement, ...]:
     """How good the judges of the replayed arms are that may err."""
     config, evidence = directory.config, Evidence()
@@ -193,9 +193,9 @@ def _judgements(
         sources = [verifier_named(bench.verifiers, name).source for name in sorted(names)]
         bank = _bank(directory, arms[0], bench)
         for example in examples if sources else ():
-            grades = Grades(example)
+            grades = Grades(example, grading)
             for seed in config.seeds_of(arms[0]):
-                evidence.add(bank.record(example.problem, seed, sources), grades)
+                await evidence.add(bank.record(example.problem, seed, sources), grades)
     return evidence.judgements()
 
 

@@ -56,8 +56,11 @@ class Evidence:
         default_factory=dict[tuple[str, str], list[list[Pair]]]
     )
 
-    def add(self, record: Record, grades: Grades) -> None:
+    async def add(self, record: Record, grades: Grades) -> None:
         """Take in what the judges of a record said of its rollouts."""
+        scored = [each for scores in record.scores.values() for each in enumerate(scores)]
+        samples = {sample for sample, score in scored if score is not None}
+        await grades.learn(record.trajectory(sample).answer_text for sample in sorted(samples))
         for judge, scores in record.scores.items():
             found = dict[str, list[Pair]]()
             for place, pair in _pairs(record, scores, grades):
@@ -82,7 +85,8 @@ def _pairs(
         if score is None or not score.is_opinion or score.verdict is not Verdict.UNKNOWN:
             continue
         path = record.trajectory(sample)
-        yield ANSWERS, (score.value, grades.is_right(path.answer_text))
+        if grades.is_known(path.answer_text):
+            yield ANSWERS, (score.value, grades.is_right(path.answer_text))
         lines = [step.text for step in path.steps]
         for depth in range(1, min(len(lines), len(score.per_step) + 1)):
             truth = grades.can_be_solved(lines[:depth])

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind
-from mull.puzzles import family_named
 from mull.tasks import (
     Example,
     generate,
@@ -17,6 +17,7 @@ from mull.tasks import (
     suite_named,
     task_named,
 )
+from mull.verifiers.code import cases_in
 
 _LOG: Final = getLogger(__name__)
 _SHOWN: Final = 5
@@ -75,7 +76,8 @@ class ProblemSet:
     def answer_kind(self) -> AnswerKind:
         """Of its problems; of a file's the first one's."""
         if not self.is_file:
-            return family_named(self.task).answer_kind
+            task = task_named(self.task)
+            return task.draw(task.levels[0], Random(0), "test").problem.answer_kind
         examples, _ = read_examples(Path(self.task))
         return examples[0].problem.answer_kind
 
@@ -103,7 +105,7 @@ class ProblemSet:
                 _LOG.warning("`%s`, line %d is left out: %s", self.task, fault.line, fault.reason)
             if (num_more := len(faults) - _SHOWN) > 0:
                 _LOG.warning("`%s`: %d further lines are left out", self.task, num_more)
-            return self._first(examples, f"`{self.task}`")
+            return self._first([*filter(self._is_usable, examples)], f"`{self.task}`")
         if self.suite is None:
             wanted = self.skip + (self.count or 100)
             return generate(self.task, self.level or 0, wanted, self.seed, "test")[self.skip :]
@@ -114,6 +116,16 @@ class ProblemSet:
                 hint=f"it belongs to task `{examples[0].task}`",
             )
         return self._first(examples, f"suite `{self.suite}`")
+
+    def _is_usable(self, example: Example) -> bool:
+        """Whether the reference of a program holds tests; what does not is named."""
+        if example.problem.answer_kind is AnswerKind.CODE:
+            try:
+                cases_in(example.reference)
+            except BadInputError as error:
+                _LOG.warning("`%s`: `%s` is left out: %s", self.task, example.id, error.message)
+                return False
+        return True
 
     def _first(self, examples: list[Example], what: str) -> list[Example]:
         wanted = self.skip + (self.count or 1)

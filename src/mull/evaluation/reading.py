@@ -4,8 +4,9 @@ Strategies select from the tree and its scores; only afterwards are their answer
 reference. Nothing here flows back into a tree.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -13,13 +14,15 @@ from mull.core.answers import AnswerKey
 from mull.core.events import StopReason
 from mull.core.problem import Problem
 from mull.core.protocols import Candidate
+from mull.core.score import Verdict
 from mull.core.tree import Node, SearchTree
 from mull.core.usage import Usage
 from mull.evaluation.arms import Arm
-from mull.evaluation.grading import is_right
+from mull.evaluation.grading import Grading
 from mull.evaluation.results import Level, Pruning, Result
 from mull.puzzles import Countdown, Puzzle, puzzle_of
 from mull.tasks import Arithmetic, CountdownSolver, Example
+from mull.verifiers.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ class Grades:
     """The grader's word on texts and states of one example, each worked out once."""
 
     example: Example
+    grading: Grading
     solver: CountdownSolver = field(
         default_factory=lambda: CountdownSolver(Arithmetic.WHOLE), repr=False
     )
     """For exact labels of countdown states, in the arithmetic that traces are written in."""
     puzzle: Puzzle | None = field(init=False)
-    right: dict[str, bool] = field(default_factory=dict[str, bool])
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    """By the text of the answer."""
     states: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """State keys by the text that leads there."""
     solvable: dict[str, bool] = field(default_factory=dict[str, bool])
@@ -51,11 +56,22 @@ class Grades:
     def __post_init__(self) -> None:
         self.puzzle = puzzle_of(self.example.problem)
 
+    async def learn(self, texts: Iterable[str]) -> None:
+        """Have these answers graded, so that the others can be asked about them."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.findings]
+        found = await asyncio.gather(*(self._graded(text) for text in new))
+        self.findings.update(zip(new, found, strict=True))
+
+    async def _graded(self, text: str) -> Finding:
+        return await self.grading.grade(self.example, text) if text else Finding.reject("empty")
+
     def is_right(self, text: str) -> bool:
-        """Whether the answer is right; an empty one is not."""
-        if text not in self.right:
-            self.right[text] = bool(text) and is_right(self.example, text)
-        return self.right[text]
+        """Whether an answer that was graded is right. KeyError for another one."""
+        return self.findings[text].is_accepted
+
+    def is_known(self, text: str) -> bool:
+        """Whether the grader could tell."""
+        return self.findings[text].verdict is not Verdict.UNKNOWN
 
     def state(self, tree: SearchTree, node: Node) -> str | None:
         """The state an unfinished node stands in; None where nobody can read one."""
@@ -99,11 +115,13 @@ class MemoizedKeys:
         return self.known[text]
 
 
-def read(arm: Arm, budget: int, judged: Judged, grades: Grades) -> Result:
+async def read(arm: Arm, budget: int, judged: Judged, grades: Grades) -> Result:
     """The result of an arm at a budget."""
     tree, candidate = judged.tree, judged.candidate
     answer = candidate.answer if candidate is not None else None
-    right = [grades.is_right(tree.trajectory(node.id).answer_text) for node in tree.finished()]
+    answers = [tree.trajectory(node.id).answer_text for node in tree.finished()]
+    await grades.learn(answers if answer is None else [*answers, answer])
+    right = [grades.is_right(text) for text in answers]
     levels, pruning = _search(tree, grades)
     return Result(
         arm.name,
@@ -114,12 +132,17 @@ def read(arm: Arm, budget: int, judged: Judged, grades: Grades) -> Result:
         has_answer=answer is not None,
         num_answers=len(right),
         num_right=sum(right),
+        ungraded=tuple(_ungraded(answers, grades)),
         spent=judged.spent,
         stop=judged.stop.value,
         value=_value(arm, judged),
         levels=levels,
         pruning=pruning,
     )
+
+
+def _ungraded(answers: Sequence[str], grades: Grades) -> Iterator[str]:
+    return (grades.findings[text].reason for text in answers if not grades.is_known(text))
 
 
 def _value(arm: Arm, judged: Judged) -> float | None:

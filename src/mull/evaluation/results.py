@@ -72,6 +72,9 @@ class Result:
     levels: tuple[Level, ...] = ()
     """By depth from 1, where problems have readable states and the arm grows them."""
     pruning: Pruning | None = None
+    ungraded: tuple[str, ...] = ()
+    """Why, of every finished path that the grader could not judge. They count as not right, so that
+    what is said of the arm is a lower bound."""
 
     @property
     def key(self) -> Key:

@@ -5,7 +5,7 @@ on disk and nothing else.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Final
@@ -20,6 +20,7 @@ from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.evaluation.arms import BEST, Arm
 from mull.evaluation.bank import Bank, Record, rollouts_of
+from mull.evaluation.grading import Grading
 from mull.evaluation.journal import NoJournal
 from mull.evaluation.reading import Grades, Judged, MemoizedKeys, read, spent_by
 from mull.evaluation.results import Result, RunDirectory
@@ -88,6 +89,7 @@ class Runner:
     examples: Sequence[Example]
     verifiers: Sequence[Verifier]
     answer_key: AnswerKey
+    grading: Grading
     progress: Progress
     clock: Clock = SystemClock()
     rows: int = DEFAULT_ROWS
@@ -124,7 +126,7 @@ class Runner:
         spec = Spec(BEST, {**bank.options, "n": wanted})
         lap = Lap(self.clock)
 
-        def keep(unit: Unit, solution: Solution) -> None:
+        async def keep(unit: Unit, solution: Solution) -> None:
             rollouts = rollouts_of(solution.tree, lap.seconds())
             bank.add(unit.example.problem, unit.seed, rollouts)
             count.count()
@@ -151,14 +153,14 @@ class Runner:
         stage = _Count(f"{arms[0].model} replays", 0, len(units), self.progress)
         for unit in units:
             record = bank.record(unit.example.problem, unit.seed, sources)
-            results = self._replayed(record, arms, unit)
+            results = await self._replayed(record, arms, unit)
             self.directory.append(results)
             stage.count()
             await asyncio.sleep(0)
 
-    def _replayed(self, record: Record, arms: Sequence[Arm], unit: Unit) -> list[Result]:
+    async def _replayed(self, record: Record, arms: Sequence[Arm], unit: Unit) -> list[Result]:
         config, results = self.directory.config, list[Result]()
-        grades, keys = Grades(unit.example), MemoizedKeys(self.answer_key)
+        grades, keys = Grades(unit.example, self.grading), MemoizedKeys(self.answer_key)
         for arm in arms:
             for budget in config.budgets_of(arm):
                 if self.directory.has((arm.name, budget, unit.example.id, unit.seed)):
@@ -166,7 +168,7 @@ class Runner:
                 strategy = StrategyTable(answer_key=keys)(config.spec(arm, budget))
                 tree, stop = record.replay(strategy)
                 judged = Judged(tree, strategy.select(tree), stop, spent_by(tree))
-                results.append(read(arm, budget, judged, grades))
+                results.append(await read(arm, budget, judged, grades))
         return results
 
     async def search(self, arm: Arm, budget: int, workers: Sequence[OpenModel]) -> None:
@@ -178,10 +180,11 @@ class Runner:
         spec, lap = self.directory.config.spec(arm, budget), Lap(self.clock)
         strategy = StrategyTable(answer_key=self.answer_key)(spec)
 
-        def keep(unit: Unit, solution: Solution) -> None:
+        async def keep(unit: Unit, solution: Solution) -> None:
             spent = replace(solution.usage, seconds=lap.seconds())
             judged = Judged(solution.tree, strategy.select(solution.tree), solution.stop, spent)
-            self.directory.append([read(arm, budget, judged, Grades(unit.example))])
+            grades = Grades(unit.example, self.grading)
+            self.directory.append([await read(arm, budget, judged, grades)])
             count.count()
 
         await self._solve_all(spec, units, workers, budget, keep)
@@ -192,7 +195,7 @@ class Runner:
         units: Sequence[Unit],
         workers: Sequence[OpenModel],
         wave: int,
-        keep: Callable[[Unit, Solution], None],
+        keep: Callable[[Unit, Solution], Awaitable[None]],
     ) -> None:
         """Solve every problem once; `wave` branches of a solve are in flight at a time.
 
@@ -207,7 +210,7 @@ class Runner:
             for unit in queue:
                 solution = await solver.solve(unit.example.problem, seed=unit.seed)
                 _require_samples(solution)
-                keep(unit, solution)
+                await keep(unit, solution)
 
         solvers = [solver_for(worker, self.verifiers, spec) for worker in workers]
         await _all(work(solver, queue) for solver in solvers for _ in range(num_solves))

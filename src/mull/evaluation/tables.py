@@ -42,7 +42,15 @@ def results_table(curves: Sequence[Curve], budgets: Sequence[int]) -> Table:
         "n is in samples' worth; tokens generated, tokens read and FLOPs are means per problem, "
         "verifiers and dropped branches included"
     )
-    return Table("Results", columns, tuple(rows), note)
+    notes = (note, *(_ungraded(curve) for curve in curves if curve.num_ungraded))
+    return Table("Results", columns, tuple(rows), "; ".join(notes))
+
+
+def _ungraded(curve: Curve) -> str:
+    return (
+        f"{curve.label}: {curve.num_ungraded} answers could not be graded and count as not right "
+        f"(mostly: {curve.why_ungraded})"
+    )
 
 
 def asked(curve: Curve, budgets: Sequence[int]) -> list[Point]:

@@ -1,23 +1,23 @@
 """Small programming problems: one function on a list of whole numbers, made of simple operations.
 
 The generator's own implementation is a chain of Python functions, never text. The statement shows a
-few calls with their values; the reference holds hidden ones, which only a grader sees.
+few calls with their values; the reference holds hidden ones as `assert` lines, which only a grader
+sees. Calls are drawn from the function's words, so that one function is one problem.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
-from typing import Final, cast
+from typing import Final
 
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind, Problem
 from mull.core.seeds import derive_seed
-from mull.tasks.example import Example
+from mull.tasks.example import Example, Form
 from mull.tasks.split import Split, in_held_out_bucket
 
-LEVELS: Final = range(1, 5)
+LEVELS: Final = range(2, 6)
 """The level is the number of operations before the last one."""
 NUM_EXAMPLES: Final = 3
 NUM_HIDDEN: Final = 20
@@ -46,14 +46,27 @@ class Ending:
     apply: Callable[[Numbers], int | Numbers]
 
 
+def _with(k: int) -> tuple[Operation, ...]:
+    """The operations that a number is part of."""
+    return (
+        Operation(f"add {k} to every number", f"[x + {k} for x in xs]",
+                  lambda xs: [x + k for x in xs]),
+        Operation(f"multiply every number by {k}", f"[{k} * x for x in xs]",
+                  lambda xs: [k * x for x in xs]),
+        Operation(f"keep only the numbers greater than {k}", f"[x for x in xs if x > {k}]",
+                  lambda xs: [x for x in xs if x > k]),
+        Operation(f"keep only the numbers that are divisible by {k}",
+                  f"[x for x in xs if x % {k} == 0]", lambda xs: [x for x in xs if x % k == 0]),
+        Operation(f"drop the first {k} numbers, or all if there are fewer", f"xs[{k}:]",
+                  lambda xs: xs[k:]),
+    )  # fmt: skip
+
+
 OPERATIONS: Final = (
     Operation("reverse the list", "xs[::-1]", lambda xs: xs[::-1]),
     Operation("sort it in ascending order", "sorted(xs)", sorted),
-    Operation("keep only the even numbers", "[x for x in xs if x % 2 == 0]",
-              lambda xs: [x for x in xs if x % 2 == 0]),
     Operation("keep only the positive numbers", "[x for x in xs if x > 0]",
               lambda xs: [x for x in xs if x > 0]),
-    Operation("double every number", "[2 * x for x in xs]", lambda xs: [2 * x for x in xs]),
     Operation("square every number", "[x * x for x in xs]", lambda xs: [x * x for x in xs]),
     Operation("add to every number its index, counted from 0",
               "[x + i for i, x in enumerate(xs)]", lambda xs: [x + i for i, x in enumerate(xs)]),
@@ -65,6 +78,7 @@ OPERATIONS: Final = (
               "[sum(xs[: i + 1]) for i in range(len(xs))]", lambda xs: list(accumulate(xs))),
     Operation("replace every number by its absolute value", "[abs(x) for x in xs]",
               lambda xs: [abs(x) for x in xs]),
+    *(operation for number in range(2, 8) for operation in _with(number)),
 )  # fmt: skip
 ENDINGS: Final = (
     Ending("return the list", "xs", lambda xs: xs),
@@ -105,38 +119,42 @@ class Function:
         return "\n".join(["def solve(xs):", *lines, f"    return {self.ending.source}"]) + "\n"
 
 
-def generate_code(level: int, count: int, seed: int, split: Split = "train") -> list[Example]:
-    """`count` different problems: the same list for the same seed. Raises BadInputError."""
-    if level not in LEVELS:
-        raise BadInputError(
-            f"task `code` has no level {level}",
-            hint=f"use a level from {LEVELS[0]} to {LEVELS[-1]}",
-        )
-    rng = Random(derive_seed(seed, "generate", "code", level, split))
-    examples: dict[str, Example] = {}
-    for _ in range(1_000 + 200 * count):
-        if len(examples) == count:
-            break
-        example = draw(level, rng, split)
-        examples.setdefault(example.group, example)
-    if len(examples) < count:
-        raise BadInputError(
-            f"found only {len(examples)} different {split} problems of `code` level {level}",
-            hint=f"ask for at most {len(examples)}, or for a higher level",
-        )
-    return list(examples.values())
-
-
 def draw(level: int, rng: Random, split: Split) -> Example:
-    """One problem of the split."""
+    """One problem; its reference has one `assert` a line."""
+    while True:
+        function = _function(level, rng, split)
+        given = Random(derive_seed(0, "code", function.words))
+        inputs = [_numbers(given) for _ in range(NUM_EXAMPLES + NUM_HIDDEN)]
+        if len({str(function(numbers)) for numbers in inputs}) > NUM_EXAMPLES:
+            return _example(function, inputs, level, split)
+
+
+def sample_text(level: int, form: Form, rng: Random, split: Split) -> tuple[str, str]:
+    """A statement and a right completion of it."""
+    example = draw(level, rng, split)
+    return example.problem.statement, write(example, form, rng)
+
+
+def write(example: Example, form: Form, rng: Random) -> str:  # noqa: ARG001  (one way to write it)
+    """A right program in a fenced block, read back from the words of the example's function.
+
+    BadInputError for another family's example.
+    """
+    *steps, last = example.group.replace(", and return", ", then return").split(", then ")
+    by_words = {operation.words: operation for operation in OPERATIONS}
+    endings = {ending.words: ending for ending in ENDINGS}
+    if last not in endings or not all(step in by_words for step in steps):
+        raise BadInputError(f"example `{example.id}` states no function")
+    source = Function(tuple(by_words[step] for step in steps), endings[last]).source
+    return f"```python\n{source}```"
+
+
+def _function(level: int, rng: Random, split: Split) -> Function:
     while True:
         operations = tuple(rng.sample(OPERATIONS, level))
         function = Function(operations, ENDINGS[int(rng.random() * len(ENDINGS))])
-        if in_held_out_bucket(map(ord, function.words)) != (split == "test"):
-            continue
-        inputs = [_numbers(rng) for _ in range(NUM_EXAMPLES + NUM_HIDDEN)]
-        if len({str(function(numbers)) for numbers in inputs}) > NUM_EXAMPLES:
-            return _example(function, inputs, level, split)
+        if in_held_out_bucket(map(ord, function.words)) == (split == "test"):
+            return function
 
 
 def _numbers(rng: Random) -> Numbers:
@@ -150,23 +168,7 @@ def _example(function: Function, inputs: list[Numbers], level: int, split: Split
         "Write a Python function `solve(xs)` that takes a list of whole numbers and does this: "
         f"{function.words}. Answer with the function in one fenced block.\n\n{shown}"
     )
-    hidden = [(given, function(given)) for given in inputs[NUM_EXAMPLES:]]
+    hidden = [f"assert solve({given}) == {function(given)}" for given in inputs[NUM_EXAMPLES:]]
     metadata = {"level": str(level), "split": split, "family": "code"}
     problem = Problem.of(statement, AnswerKind.CODE, metadata)
-    return Example(problem, json.dumps(hidden), "code", level, split, function.words)
-
-
-def hidden_cases(example: Example) -> list[tuple[str, object]]:
-    """The hidden calls of a problem and their values, for a grader that can run programs."""
-    pairs = cast("list[tuple[Numbers, object]]", json.loads(example.reference))
-    return [(f"solve({given})", value) for given, value in pairs]
-
-
-def write_program(example: Example) -> str:
-    """A right program, read back from the words. BadInputError for another family's example."""
-    *steps, last = example.group.replace(", and return", ", then return").split(", then ")
-    by_words = {operation.words: operation for operation in OPERATIONS}
-    endings = {ending.words: ending for ending in ENDINGS}
-    if last not in endings or not all(step in by_words for step in steps):
-        raise BadInputError(f"example `{example.id}` states no function")
-    return Function(tuple(by_words[step] for step in steps), endings[last]).source
+    return Example(problem, "\n".join(hidden), "code", level, split, function.words)

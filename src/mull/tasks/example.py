@@ -21,7 +21,8 @@ class Example:
 
     problem: Problem
     reference: str
-    """What a right answer comes to, as a plain number: target, product, sum or count."""
+    """What a right answer comes to, as a plain number (target, product, sum or count); of a program
+    the cases that must hold, as `assert` lines."""
     task: str
     level: int
     split: Split

@@ -17,7 +17,7 @@ from mull.core.problem import AnswerKind, Message, Problem, Role
 from mull.tasks.example import Example
 
 SUFFIX: Final = ".jsonl"
-KINDS: Final = (AnswerKind.TEXT, AnswerKind.INTEGER, AnswerKind.MATHS)
+KINDS: Final = (AnswerKind.TEXT, AnswerKind.INTEGER, AnswerKind.MATHS, AnswerKind.CODE)
 """Kinds whose answers are told right from the reference alone."""
 
 
@@ -26,7 +26,7 @@ class Line:
     """One problem as the file states it."""
 
     reference: str | int | float
-    """The right answer; never shown to a model or a verifier."""
+    """The right answer, of a program its tests; never shown to a model or a verifier."""
     prompt: str | None = None
     """The user's message."""
     messages: tuple[Message, ...] = ()

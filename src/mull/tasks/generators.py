@@ -8,7 +8,17 @@ from typing import Final, get_args
 
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.seeds import derive_seed
-from mull.tasks import chain, constraint, countdown, entailment, letters, logic, multiply, plan
+from mull.tasks import (
+    chain,
+    code,
+    constraint,
+    countdown,
+    entailment,
+    letters,
+    logic,
+    multiply,
+    plan,
+)
 from mull.tasks.example import Example, Form
 from mull.tasks.split import Split
 
@@ -54,6 +64,7 @@ TASKS: Final[Mapping[str, Task]] = MappingProxyType(
             constraint.sample_text,
             constraint.write,
         ),
+        "code": Task("code", code.LEVELS, code.draw, code.sample_text, code.write),
         "plan": Task("plan", plan.LEVELS, plan.draw, plan.sample_text, plan.write),
     }
 )

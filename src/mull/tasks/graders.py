@@ -87,7 +87,7 @@ GRADERS: Final[Mapping[str, Grader]] = MappingProxyType(
         "plan": PlanGrader(),
     }
 )
-"""The grader of every task."""
+"""The grader of every task whose answers need not be run."""
 
 
 def grade(example: Example, completion: str) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mull.core.errors import BadInputError
 from mull.core.problem import Problem
 from mull.core.score import Score, Source, Verdict
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.verifiers.finding import Finding
-from mull.verifiers.sandbox import Ended, Evaluation, Limits, Run, Sandbox, Value
+from mull.verifiers.sandbox import Ended, Evaluation, Limits, Run, Sandbox
 from mull.verifiers.sandbox.inside.plain import same_value
 
 VERSION: Final = "1"
@@ -84,6 +85,32 @@ def case_in_assert(statement: str) -> CallCase | None:
         return None
 
 
+def cases_in(tests: str) -> list[CallCase]:
+    """The cases that lines of asserts state. BadInputError unless every line states one."""
+    try:
+        lines = [ast.unparse(each) for each in ast.parse(tests).body]
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise BadInputError(f"the tests are no Python: {error}") from error
+    cases = [case_in_assert(line) for line in lines]
+    known = [case for case in cases if case is not None]
+    if not known or len(known) < len(cases):
+        raise BadInputError(
+            "the tests must be lines of the form `assert expression == literal`",
+            hint="as in `assert double(2) == 4`",
+        )
+    return known
+
+
+async def check_answer(
+    sandbox: Sandbox, answer: str, cases: CodeCases, *, limits: Limits = _DEFAULT_LIMITS
+) -> Finding:
+    """Whether the program in an answer does what the cases say; see `check_program`."""
+    program = program_in(answer)
+    if program is None:
+        return Finding.reject("it holds no program", "extraction")
+    return await check_program(sandbox, program, cases, limits=limits)
+
+
 async def check_program(
     sandbox: Sandbox,
     program: str,
@@ -134,10 +161,10 @@ async def _check_calls(
 ) -> Finding:
     evaluation = await sandbox.evaluate(program, [case.expression for case in cases], limits)
     if evaluation.program.error is not None:
-        return _stopped(evaluation.run) or Finding.reject(evaluation.program.error, "sandbox")
+        return _stopped(evaluation.run) or _failed("the program", evaluation.program.error)
     for case, outcome in zip(cases, evaluation.values, strict=False):
         if outcome.error is not None:
-            return _failed(case, outcome)
+            return _failed(f"`{case.expression[:200]}`", outcome.error)
         if not same_value(outcome.value, case.expected, tolerance=tolerance):
             return Finding.reject(f"`{case.expression[:200]}` has another value", "sandbox")
     if len(evaluation.values) == len(cases):
@@ -145,9 +172,10 @@ async def _check_calls(
     return _not_all_reached(evaluation)
 
 
-def _failed(case: CallCase, outcome: Value) -> Finding:
-    reason = f"`{case.expression[:200]}` raises {outcome.error}"
-    if (outcome.error or "").startswith("TimeoutError: took longer"):
+def _failed(what: str, error: str) -> Finding:
+    """Unknown where a limit of ours raised the error, or what looks like one."""
+    reason = f"{what} raises {error}".rstrip(": ")
+    if error.startswith(("TimeoutError: took longer", "MemoryError")):
         return Finding.unknown(reason, "sandbox")
     return Finding.reject(reason, "sandbox")
 
@@ -211,10 +239,8 @@ class CodeChecker:
             return Score.unknown(self.source, "the answer is not finished")
         if not cases:
             return Score.unknown(self.source, "the problem states no cases")
-        program = program_in(trajectory.answer_text)
-        if program is None:
-            return Score(0.0, self.source, Verdict.REJECT, reason="the answer holds no program")
-        finding = await check_program(self.sandbox, program, cases, limits=self.limits)
+        answer = trajectory.answer_text
+        finding = await check_answer(self.sandbox, answer, cases, limits=self.limits)
         if finding.verdict is Verdict.UNKNOWN:
             return Score.unknown(self.source, finding.reason)
         value = float(finding.is_accepted)
