@@ -47,11 +47,13 @@ SPECS = {
     "tot_dfs": Spec("tot_dfs", {"visits": 4, "proposals": 5, **GUIDED}),
     "mcts": Spec("mcts", {"n": 16, "width": 2, **GUIDED}),
     "mcts, rollouts": Spec("mcts", {"n": 8, "evaluation": "rollout", "rule": "puct", **GUIDED}),
+    "best_first": Spec("best_first", {"n": 16, **GUIDED}),
+    "best_first, wide": Spec("best_first", {"n": 16, "width": 3, "early_stop": True, **GUIDED}),
     "beam, early stop": Spec("beam", {"width": 2, "expansion": 5, "early_stop": True, **GUIDED}),
 }
 every_strategy = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
-STEPWISE = {"beam", "dvts", "rebase", "particles", "tot_bfs", "tot_dfs", "mcts"}
+STEPWISE = {"beam", "dvts", "rebase", "particles", "tot_bfs", "tot_dfs", "mcts", "best_first"}
 every_stepwise = pytest.mark.parametrize(
     "spec",
     [spec for spec in SPECS.values() if spec.name in STEPWISE],

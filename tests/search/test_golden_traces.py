@@ -17,6 +17,7 @@ from search.worlds import World, last_letter, play, state_after_last, table
 from mull.core.aggregation import Aggregation
 from mull.core.protocols import Strategy
 from mull.search.beam import Beam
+from mull.search.best_first import BestFirst
 from mull.search.dvts import Dvts
 from mull.search.judges import Judges
 from mull.search.levels import Place
@@ -548,3 +549,40 @@ async def test_a_search_gives_the_answer_its_verifier_accepts(combine: Combine) 
         played = await play(replace(WORLD, right="Z"), strategy)
         assert (played.solution.answer or "").endswith("Z")
         assert played.solution.confidence == 1.0
+
+
+# Best first
+
+
+async def test_best_first_by_hand() -> None:
+    """A place of value v that had k draws stands at v / (1 + k), the problem itself at 1 / (1 + k).
+
+    root 1                                       -> root: a .9
+    root .5   a .9*                              -> a: ax .6
+    root .5   a .45  ax .6*                      -> ax: axX .5, an answer
+    root .5*  a .45  ax .3                       -> root: b .7
+    root .33  a .45  ax .3  b .7*                -> b: bx .8
+    root .33  a .45  ax .3  b .35  bx .8*        -> bx: bxX .4
+    root .33  a .45* ax .3  b .35  bx .4         -> a: ay .5
+    """
+    search = BestFirst(GUIDE, n=7)
+    expected = [
+        *("grow .1", "score a", "grow a1", "score ax", "grow ax1", "score axX"),
+        *("grow .1", "score b", "grow b1", "score bx", "grow bx1", "score bxX"),
+        *("grow a1", "score ay"),
+    ]
+    assert await story(search) == expected
+    for wrong in (replace(search, sharpness=3.0), replace(search, width=2), replace(search, n=6)):
+        assert await story(wrong) != expected
+
+
+async def test_best_first_draws_less_and_less_from_a_place_whose_steps_repeat() -> None:
+    """There are two first steps. Both drawn again are the same places, which have no fewer draws.
+
+    root 1 -> a .2;  root .5* a .2 -> b .1;  root .33* a .2 b .1 -> a again;  root .25* -> b again
+    root .2*, level with a, is older;  root .167  a .2* b .1
+    """
+    world = World({"": "ab", "a": "X", "b": "X"}, table("a .2  b .1  aX 0  bX 0"))
+    search = BestFirst(GUIDE, n=6, state_key=first_letters)
+    told = await story(search, world)
+    assert [line for line in told if line.startswith("grow")] == [*["grow .1"] * 5, "grow a1"]

@@ -139,6 +139,7 @@ GUIDED_SPECS = {
     "tot_bfs": Spec("tot_bfs", {"guide": "guide", "breadth": 2}),
     "tot_dfs": Spec("tot_dfs", {"guide": "guide", "visits": 9}),
     "mcts": Spec("mcts", {"guide": "guide", "n": 64}),
+    "best_first": Spec("best_first", {"guide": "guide", "n": 64}),
     "weighted_best_of_n": Spec("weighted_best_of_n", {"guide": "guide", "n": 4}),
     "rerank": Spec("rerank", {"guide": "guide", "verifier": "predicate", "n": 4}),
 }
@@ -266,6 +267,8 @@ def test_a_strategy_without_its_guide_is_refused_with_those_that_need_none(name:
         ("tot_dfs", {"threshold": 1.5}, "`threshold` is 1.5"),
         ("mcts", {"exploration": -1.0}, "`exploration` is -1.0"),
         ("mcts", {"widening": nan}, "`widening` is nan"),
+        ("best_first", {"sharpness": 0.0}, "`sharpness` is 0.0"),
+        ("best_first", {"sharpness": nan}, "`sharpness` is nan"),
     ],
 )
 def test_options_that_make_no_sense_say_why(

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mull.build import find_checkpoint
+from mull.core.aggregation import Aggregation
 from mull.core.errors import BadInputError
 from mull.models.reward import load_reward_model
 from mull.models.reward_card import Head, RewardCard, RewardKind
@@ -346,6 +347,10 @@ def test_the_aggregation_is_the_one_that_ranks_within_problems() -> None:
 
 def test_beginnings_are_compared_with_those_of_as_many_steps() -> None:
     lost = Judged("a", "countdown", (0.9, 0.2), 1.0, is_right=False, exact=(True, False))
-    first, second = lost.beginnings()
-    assert (first.problem, first.means, first.is_right) == ("a 1", (0.9,), True)
-    assert (second.problem, second.means, second.is_right) == ("a 2", (0.9, 0.2), False)
+    by_rules = [(each.means, each.is_right) for each in lost.beginnings(by_rules=True)]
+    assert by_rules == [((0.9,), True), ((0.9, 0.2), False)]
+    by_rollouts = [(each.means, each.is_right) for each in lost.beginnings(by_rules=False)]
+    assert by_rollouts == [((0.9,), False), ((0.9, 0.2), False)]
+    shorter = judged("a", (0.1,), right=True)
+    assert concordance([shorter, judged("a", (0.9, 0.8), right=False)], Aggregation.LAST) == 0.5
+    assert concordance([shorter, judged("a", (0.9,), right=False)], Aggregation.LAST) == 0.0

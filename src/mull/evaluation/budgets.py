@@ -98,6 +98,10 @@ def _tot_dfs(n: int, depth: int) -> Options:
     return {"visits": max(1, n * depth // proposals), "proposals": proposals}
 
 
+def _steps(n: int, depth: int) -> Options:
+    return {"n": n * depth}
+
+
 def _mcts(n: int, depth: int) -> Options:
     return {"n": n * depth, "expansion": min(n, EXPANSION)}
 
@@ -119,6 +123,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "tot_bfs": Rule(_tot_bfs),
         "tot_dfs": Rule(_tot_dfs),
         "mcts": Rule(_mcts),
+        "best_first": Rule(_steps),
     }
 )
 """One rule a strategy, and those of arms with names of their own."""

@@ -14,6 +14,7 @@ from mull.core.spec import Option, Spec
 from mull.core.states import StateKey, no_state
 from mull.search.attempts import Attempt
 from mull.search.beam import Beam
+from mull.search.best_first import BestFirst
 from mull.search.best_of_n import BestOfN
 from mull.search.dvts import Dvts
 from mull.search.early_stop import EarlyStop
@@ -32,13 +33,14 @@ from mull.search.weighted_best_of_n import WeightedBestOfN
 
 Sampled = Greedy | BestOfN | EarlyStop | SelfConsistency | WeightedBestOfN | Rerank | Revise
 """Strategies that draw whole answers."""
-Guided = Beam | Dvts | Rebase | Particles | TotBfs | TotDfs | Mcts
+Guided = Beam | Dvts | Rebase | Particles | TotBfs | TotDfs | Mcts | BestFirst
 """Strategies that look at unfinished paths."""
 StrategyKind = type[Sampled] | type[Guided]
 
 STRATEGIES: Final[Mapping[str, StrategyKind]] = MappingProxyType(
     {
         "beam": Beam,
+        "best_first": BestFirst,
         "best_of_n": BestOfN,
         "dvts": Dvts,
         "early_stop": EarlyStop,

@@ -48,7 +48,8 @@ class Batch:
 def attention_bias(segments: Tensor, dtype: torch.dtype) -> Tensor:
     """(rows, 1, T, T) of segments (rows, T): 0 where a query may look, else very negative."""
     queries, keys = segments[:, :, None], segments[:, None, :]
-    causal = torch.ones(ROW_LENGTH, ROW_LENGTH, dtype=torch.bool, device=segments.device).tril()
+    size = segments.shape[1]
+    causal = torch.ones(size, size, dtype=torch.bool, device=segments.device).tril()
     hidden = ~(causal & ((queries == keys) | (keys == TRUNK)))
     return hidden[:, None].to(dtype) * -1e9
 

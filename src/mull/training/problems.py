@@ -13,7 +13,7 @@ from mull.tasks import chain, countdown, multiply
 from mull.tasks.exact import whole_solver
 from mull.tasks.split import MIN_HELD_OUT_SIZE, in_held_out_bucket, is_held_out
 
-COUNTDOWN_LEVELS: Final = (3, 4, 4, 4, 4, 5, 5, 5, 6, 6)
+COUNTDOWN_LEVELS: Final = (3, 4, 4, 5, 5, 6, 6, 6)
 """Drawn from uniformly."""
 CARD_SHARE: Final = 0.3
 """How many countdowns of four numbers are for 24, from small numbers where they can be."""

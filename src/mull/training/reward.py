@@ -152,16 +152,21 @@ class RewardTrainer:
             return publish(self.folder, "model", save)
 
     def _batch(self, step: int) -> RewardBatch:
-        """The rows of a step: each epoch is an order of its own, drawn from the seed."""
+        """The rows of a step, about equally long: each epoch deals them anew, from the seed."""
         epoch, place = divmod(step, self._steps_an_epoch)
         generator = torch.Generator().manual_seed(derive_seed(self.plan.seed, "epoch", epoch))
         order = torch.randperm(len(self.rows), generator=generator)
-        index = order[place * ROWS_A_STEP : (place + 1) * ROWS_A_STEP]
+        order = order[: ROWS_A_STEP * self._steps_an_epoch]
+        order = order[self.rows.lengths[order].argsort(stable=True)]
+        which = torch.randperm(self._steps_an_epoch, generator=generator)[place]
+        index = order[which * ROWS_A_STEP : (which + 1) * ROWS_A_STEP]
         return self.rows.rows(index, self.plan.device)
 
     def _step(self, batch: RewardBatch) -> float:
-        bias = batch.attention_bias(torch.bfloat16)
-        with torch.autocast(self.plan.device.split(":")[0], torch.bfloat16):
+        where = torch.device(self.plan.device).type
+        dtype = torch.float32 if where == "cpu" else torch.bfloat16
+        bias = batch.attention_bias(dtype)
+        with torch.autocast(where, dtype, enabled=dtype is torch.bfloat16):
             loss = self._loss(self.model, batch, bias, self.plan.ranking)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         step = self.progress.step

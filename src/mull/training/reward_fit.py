@@ -16,6 +16,7 @@ from mull.core.errors import BadInputError
 from mull.engine.judge import Judge
 from mull.models.reward import Familiarity, RewardModel
 from mull.models.reward_card import RewardCard, RewardKind
+from mull.training.reward_rows import Labels
 from mull.training.states import Branch, LabelledProblem
 from mull.verifiers.calibration import (
     Calibration,
@@ -55,20 +56,14 @@ class Judged(NamedTuple):
     exact: tuple[bool, ...]
     """For each step: can it still come out right, by the rules?"""
 
-    def beginnings(self) -> Iterator[Judged]:
-        """Every beginning of whole steps as a completion of its own, right if it can still be.
+    def beginnings(self, *, by_rules: bool) -> Iterator[Judged]:
+        """Every beginning of whole steps as a completion of its own.
 
-        Beginnings are compared with those of as many steps alone, as searches do.
+        Right if it can still be by the rules, or else if this completion of it was: one rollout.
         """
         for end in range(1, len(self.means) + 1):
-            yield Judged(
-                f"{self.problem} {end}",
-                self.family,
-                self.means[:end],
-                self.distance,
-                self.exact[end - 1],
-                self.exact[:end],
-            )
+            is_right = self.exact[end - 1] if by_rules else self.is_right
+            yield self._replace(means=self.means[:end], is_right=is_right, exact=self.exact[:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +88,15 @@ def fit(
             "no validation problem has a whole completion, so nothing can be calibrated",
             hint="label states with `--search mc` or `omega` too",
         )
-    rule = Aggregation.LAST
+    rule, told = Aggregation.LAST, judged
     if model.card.kind is RewardKind.PROCESS:
-        rule = best_aggregation([each for whole in judged for each in whole.beginnings()])
+        # What a search asks about: paths on the way, told by what the model was trained to say.
+        by_rules = model.card.labels.startswith(Labels.EXACT)
+        told = [each for whole in judged for each in whole.beginnings(by_rules=by_rules)]
+        rule = best_aggregation(told)
     calibration, error = dict[str, dict[str, object]](), dict[str, float]()
     for family in sorted({each.family for each in judged}):
-        values = [(each, AGGREGATIONS[rule](each.means)) for each in judged]
+        values = [(each, AGGREGATIONS[rule](each.means)) for each in told]
         mine = [(each, value) for each, value in values if each.family == family]
         if len(mine) >= FEWEST:
             fitted, error[family] = calibrate(mine)
@@ -150,15 +148,18 @@ def _ends(problem: LabelledProblem, branch: Branch, kind: RewardKind) -> tuple[i
 
 
 def best_aggregation(judged: Sequence[Judged]) -> Aggregation:
-    """The rule by which right ones most often outrank wrong ones of the same problem."""
+    """The rule by which right ones most often outrank wrong ones of their problem and length."""
     return max(Aggregation, key=lambda rule: concordance(judged, rule))
 
 
 def concordance(judged: Sequence[Judged], rule: Aggregation) -> float:
-    """Mean over problems of the chance that a right completion outranks a wrong one; ties half."""
-    groups = dict[str, list[Judged]]()
+    """Mean over problems and lengths of the chance that right outranks wrong; ties half.
+
+    Paths are compared with those of as many steps alone, as searches do.
+    """
+    groups = dict[tuple[str, int], list[Judged]]()
     for each in judged:
-        groups.setdefault(each.problem, []).append(each)
+        groups.setdefault((each.problem, len(each.means)), []).append(each)
     shares = list[float]()
     for group in groups.values():
         values = [(AGGREGATIONS[rule](each.means), each.is_right) for each in group]

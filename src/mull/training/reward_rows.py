@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
 from mull.training.batch import PADDING, ROW_LENGTH, TRUNK, attention_bias
 from mull.training.states import Branch, LabelledProblem
+
+COLUMNS: Final = 32
+"""Rows are cut to multiples of it: few widths, so that few graphs are compiled."""
 
 
 class Labels(StrEnum):
@@ -30,7 +33,7 @@ class Labels(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RewardBatch:
-    """Tensors of shape (rows, ROW_LENGTH); see `Batch` for the first three."""
+    """Tensors of shape (rows, up to ROW_LENGTH); see `Batch` for the first three."""
 
     tokens: Tensor
     positions: Tensor
@@ -47,14 +50,21 @@ class RewardBatch:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
+    @property
+    def lengths(self) -> Tensor:
+        """(rows,) how many places of each are not padding."""
+        return (self.segments != PADDING).sum(dim=1)
+
     def rows(self, index: Tensor, device: str) -> Self:
-        """Some rows, on a device."""
+        """Some rows on a device, without columns that only pad them."""
+        longest = int(self.lengths[index].max())
+        width = -(-longest // COLUMNS) * COLUMNS
         return type(self)(
-            self.tokens[index].to(device),
-            self.positions[index].to(device),
-            self.segments[index].to(device),
-            self.good[index].to(device),
-            self.total[index].to(device),
+            self.tokens[index, :width].to(device),
+            self.positions[index, :width].to(device),
+            self.segments[index, :width].to(device),
+            self.good[index, :width].to(device),
+            self.total[index, :width].to(device),
         )
 
 

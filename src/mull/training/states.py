@@ -31,6 +31,8 @@ PLAN_FILE: Final = "plan.json"
 PROBLEMS_A_FILE: Final = 128
 MAX_STEPS: Final = 16
 """More than any problem takes."""
+MAX_TOKENS: Final = 256
+"""Nor more than any takes: a policy that has lost its way can go on for ever within a step."""
 SEARCHES: Final = ("mc", "omega", "steps")
 """How states are found: whole rollouts, OmegaPRM's divisions, or next steps alone, which have exact
 labels only."""
@@ -203,7 +205,7 @@ async def label_states(
         return
     tokenizer = TextTokenizer.load(policy_folder)
     form = ChatFormat.load(policy_folder, tokenizer)
-    settings = EngineSettings(policy_folder, form.punctuation, Dtype.BFLOAT16)
+    settings = EngineSettings(policy_folder, form.punctuation, Dtype.FLOAT32)
     engine = await Engine.start(settings)
     try:
         labeller = Labeller(states.plan, engine, form)
@@ -272,7 +274,8 @@ class Labeller:
             start = rng.choice(good if good and rng.random() < GOOD_SHARE else open_)
 
     def _is_over(self, steps: Steps) -> bool:
-        return len(steps) >= MAX_STEPS or steps[-1][-1] in self.form.punctuation.stops
+        is_long = len(steps) >= MAX_STEPS or sum(map(len, steps)) >= MAX_TOKENS
+        return is_long or steps[-1][-1] in self.form.punctuation.stops
 
     def _next_step(self, puzzle: Puzzle, sample: EngineSampler, steps: Steps) -> Branch | None:
         """The last step alone as a branch; None where it shows held-out numbers."""
