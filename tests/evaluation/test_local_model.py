@@ -11,6 +11,7 @@ from toys import write_toy_checkpoint
 from mull.core.errors import BadInputError
 from mull.engine import Dtype
 from mull.evaluation import Bench, EvalConfig, ProblemSet, Report, Result, evaluate
+from mull.evaluation.controls import RandomGuide
 
 Lines = Callable[[str], list[Result]]
 
@@ -49,6 +50,28 @@ def test_replays_equal_runs_of_their_own_at_any_batch_size(
 
 def unshared(line: Result) -> Result:
     return replace(line, spent=replace(line.spent, cached_tokens=0, flops=0.0, seconds=0.0))
+
+
+def test_what_an_arm_costs_does_not_depend_on_which_came_before_it(
+    toy: Path, tmp_path: Path, lines: Lines
+) -> None:
+    arms = ("beam+guide=random", "dvts+guide=random")
+    config = replace(
+        config_of(toy),
+        problems=ProblemSet("countdown", level=4, count=2),
+        strategies=arms,
+        budgets=(8,),
+        has_baselines=False,
+        max_tokens=40,
+    )
+    bench = Bench((RandomGuide(),))
+    asyncio.run(evaluate(config, tmp_path / "both", bench=bench))
+    asyncio.run(evaluate(replace(config, strategies=arms[1:]), tmp_path / "one", bench=bench))
+    both, alone = (
+        sum(line.spent.flops for line in lines(name) if "dvts" in line.arm)
+        for name in ("both", "one")
+    )
+    assert both == alone > 0
 
 
 def test_every_arm_is_charged_tokens_and_flops(toy: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from mull.core.protocols import Verifier
 from mull.core.score import Score, Source, Verdict
 from mull.core.steps import Step, Trajectory
 from mull.core.usage import Usage
+from mull.engine import Judgement
 from mull.models.config import ModelConfig
 from mull.models.reward_card import Head, RewardCard, RewardKind
 from mull.puzzles import recognise, to_problem
@@ -40,15 +41,19 @@ class ScriptedScorer:
     outputs: dict[int, tuple[float, ...]]
     seen: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     is_closed: bool = False
+    cached_tokens: int = 0
 
     async def score(
         self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
-    ) -> list[list[tuple[float, ...]]]:
+    ) -> list[Judgement]:
         self.seen += sequences
         return [
-            [self.outputs[sequence[place]] for place in where]
+            Judgement(tuple(self.outputs[sequence[place]] for place in where), self.cached_tokens)
             for sequence, where in zip(sequences, places, strict=True)
         ]
+
+    async def forget(self) -> None:
+        self.cached_tokens = 0
 
     async def close(self) -> None:
         self.is_closed = True
@@ -181,9 +186,19 @@ def test_equal_paths_are_read_and_paid_once_and_the_quote_is_kept() -> None:
     assert spent.flops <= quoted.flops
     # A pass over n tokens costs 2 FLOPs a weight and token, and attention to all before.
     attention = 4 * CONFIG.num_layers * CONFIG.hidden_size * (1 + 2 + 3 + 4 + 5)
-    expected = 2 * 5 * CONFIG.num_core_parameters + attention + 2 * CONFIG.hidden_size
-    assert scores[0].usage.flops == expected
+    # It is judged by a head of one output, and its distance found by a square matrix.
+    judging = 2 * 5 * CONFIG.hidden_size * (1 + CONFIG.hidden_size)
+    assert scores[0].usage.flops == 2 * 5 * CONFIG.num_core_parameters + attention + judging
     assert scores[0].usage.generated_tokens == 0
+
+
+def test_what_was_read_before_is_counted_and_costs_nothing() -> None:
+    whole, shorter, rest = (
+        score(verifier(ScriptedScorer(SAYS, cached_tokens=count)), each)[0].usage
+        for count, each in ((0, path(10, 11)), (0, path(10)), (5, path(10, 11)))
+    )
+    assert (rest.prompt_tokens, rest.cached_tokens) == (7, 5)
+    assert rest.flops == whole.flops - shorter.flops > 0
 
 
 def test_closing_it_closes_the_scorer() -> None:

@@ -14,7 +14,7 @@ from mull.core.expansion import Thinking
 from mull.core.protocols import Verifier
 from mull.core.score import Source
 from mull.core.steps import Trajectory
-from mull.engine import Dtype, Engine, EngineSettings, Punctuation
+from mull.engine import Dtype, Engine, EngineSettings, Judgement, Punctuation
 from mull.models.config import ModelConfig
 from mull.models.content import content_digest
 from mull.models.reward_card import RewardCard, is_reward_model
@@ -33,7 +33,7 @@ class LazyScorer:
 
     async def score(
         self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
-    ) -> list[list[tuple[float, ...]]]:
+    ) -> list[Judgement]:
         """See `Engine.score`."""
         if not sequences:
             return []
@@ -42,6 +42,12 @@ class LazyScorer:
         # A caller who is cancelled must not take the engine from others who wait for it.
         engine = await asyncio.shield(self._engine)
         return await engine.score(sequences, places)
+
+    async def forget(self) -> None:
+        """See `Engine.forget`."""
+        if self._engine is not None:
+            engine = await asyncio.shield(self._engine)
+            engine.forget()
 
     async def close(self) -> None:
         """End the engine, if one was started."""

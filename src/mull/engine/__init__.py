@@ -4,6 +4,23 @@ It knows tokens, seeds and limits; nothing of problems, verifiers or strategies.
 """
 
 from mull.engine.client import Engine
-from mull.engine.requests import Boundary, Dtype, EngineSettings, Piece, Punctuation, Request
+from mull.engine.requests import (
+    Boundary,
+    Dtype,
+    EngineSettings,
+    Judgement,
+    Piece,
+    Punctuation,
+    Request,
+)
 
-__all__ = ["Boundary", "Dtype", "Engine", "EngineSettings", "Piece", "Punctuation", "Request"]
+__all__ = [
+    "Boundary",
+    "Dtype",
+    "Engine",
+    "EngineSettings",
+    "Judgement",
+    "Piece",
+    "Punctuation",
+    "Request",
+]

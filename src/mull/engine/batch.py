@@ -48,7 +48,7 @@ class Batch:
         self._store = Store(decoder, settings.max_kv_bytes)
         self._rows = Rows(settings.max_rows, settings.punctuation, decoder.config.vocab_size)
         self._groups = decoder.config.num_heads // decoder.config.num_kv_heads
-        self._waiting = WaitingLine()
+        self._waiting = WaitingLine[Request]()
         self._readers = list[Reader]()
         self._attention: RowAttention | None = None
         """None where rows have come, gone or grown into another block."""
@@ -61,6 +61,10 @@ class Batch:
     def add(self, requests: Iterable[tuple[int, Request]]) -> None:
         """Get these in line."""
         self._waiting.add(requests)
+
+    def forget(self) -> None:
+        """Drop what is kept of texts that nobody needs now."""
+        self._store.forget()
 
     @torch.inference_mode()
     def cancel(self, numbers: Collection[int]) -> None:

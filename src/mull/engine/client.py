@@ -26,9 +26,12 @@ from mull.engine.requests import (
     Broken,
     Cancel,
     EngineSettings,
+    Forget,
     Judged,
+    Judgement,
     Piece,
     Read,
+    Reading,
     Ready,
     Report,
     Request,
@@ -39,6 +42,7 @@ PATIENCE: Final = 5.0
 """Seconds a worker gets to end by itself before it is killed."""
 
 
+Message = EngineSettings | Submit | Read | Cancel | Forget
 Mail = list[Piece] | MullError
 
 
@@ -65,7 +69,7 @@ class Engine:
         self._ready: asyncio.Future[Ready] = self._loop.create_future()
         self._error: MullError | None = None
         self._flights = dict[int, Flight]()
-        self._readings = dict[int, asyncio.Future[list[list[float]]]]()
+        self._readings = dict[int, asyncio.Future[Judgement]]()
         self._numbers = count()
         # Sending waits while the worker is in a turn, so it has a thread; receiving has another.
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="engine-sender")
@@ -134,11 +138,10 @@ class Engine:
 
     async def score(
         self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
-    ) -> list[list[tuple[float, ...]]]:
-        """What a reward model says at the given places (from 0) of each token sequence.
+    ) -> list[Judgement]:
+        """What a reward model says at the given places (from 0) of each token sequence, in order.
 
-        One tuple a place: the head's outputs, then how far the place is from what the model was
-        trained on (about 1 where all is familiar). Every sequence is read from its start. Raises
+        What a sequence shares with one that was read before is not read again. Raises
         `BadInputError` for what cannot be read and `EngineError` if the worker dies.
         """
         ready = self._open()
@@ -147,14 +150,21 @@ class Engine:
                 "the engine runs a policy, which scores nothing", hint="open a reward model"
             )
         _check_reading(sequences, places, ready)
-        number = next(self._numbers)
-        reading = self._readings[number] = self._loop.create_future()
-        self._send(Read(number, sequences, places))
+        readings = list(zip(self._numbers, map(Reading, sequences, places), strict=False))
+        futures = {number: self._loop.create_future() for number, _ in readings}
+        self._readings.update(futures)
+        self._send(Read(readings))
         try:
-            outputs = iter(await reading)
+            return await asyncio.gather(*futures.values())
         finally:
-            del self._readings[number]
-        return [[tuple(next(outputs)) for _ in each] for each in places]
+            unread = [number for number in futures if self._readings.pop(number, None)]
+            if unread:
+                self._send(Cancel(unread))
+
+    def forget(self) -> None:
+        """Drop what is kept of texts that are over: what is asked next is read from its start."""
+        self._open()
+        self._send(Forget())
 
     async def close(self) -> None:
         """End the worker; what is still being generated fails. Closing twice does nothing."""
@@ -173,11 +183,11 @@ class Engine:
         for number in flight.places:
             self._flights.pop(number, None)
 
-    def _send(self, message: EngineSettings | Submit | Cancel | Read) -> None:
+    def _send(self, message: Message) -> None:
         if self._error is None:
             self._sender.submit(self._send_now, message)
 
-    def _send_now(self, message: EngineSettings | Submit | Cancel | Read) -> None:
+    def _send_now(self, message: Message) -> None:
         # A line that is down is the receiver's to report.
         with suppress(OSError):
             self._connection.send(message)
@@ -206,10 +216,11 @@ class Engine:
         match message:
             case Report():
                 self._deliver(message)
-            case Judged(number, outputs):
-                reading = self._readings.get(number)
-                if reading is not None and not reading.done():
-                    reading.set_result(outputs)
+            case Judged(judgements):
+                for number, judgement in judgements:
+                    reading = self._readings.pop(number, None)
+                    if reading is not None and not reading.done():
+                        reading.set_result(judgement)
             case Ready():
                 if not self._ready.done():
                     self._ready.set_result(message)
@@ -275,14 +286,11 @@ _BOUNDARIES: Final = tuple(Boundary)
 
 
 def _check_room(settings: EngineSettings, ready: Ready) -> None:
-    needed = ready.max_positions * ready.bytes_per_token
-    if ready.num_outputs:
-        return  # it keeps no cache
-    if settings.max_rows < 1 or settings.max_kv_bytes < needed:
+    if settings.max_rows < 1 or settings.max_kv_bytes < ready.bytes_per_sequence:
         raise BadInputError(
             f"engine settings `max_rows` {settings.max_rows} and `max_kv_bytes` "
             f"{settings.max_kv_bytes} leave no room for one row",
-            hint=f"one row of this model needs {needed} bytes",
+            hint=f"one row of this model needs {ready.bytes_per_sequence} bytes",
         )
 
 

@@ -1,90 +1,112 @@
-"""A reward model at work: whole sequences in padded batches, without a cache.
+"""A reward model at work: texts are read through the prefix tree, each part of them once.
 
-Axes: B rows, T tokens, C hidden width, P places, L outputs.
+There is nothing to draw, so a turn is a step of catching up: known tokens get their keys, values
+and outputs. The outputs of every position are kept beside its keys, so that whoever goes on from
+a text finds what was said of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Self, cast
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, cast
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from mull.engine.requests import EngineSettings, Ready
-from mull.models.reward import Familiarity, Look, RewardModel, load_reward_model
+from mull.engine.prefixes import PrefixNode
+from mull.engine.reading import ChainAttention, chains_of
+from mull.engine.requests import EngineSettings, Judged, Judgement, Reading
+from mull.engine.store import Store, Tip
+from mull.engine.waiting import WaitingLine
+from mull.models.inference import InferenceJudge
 
-MAX_TOKENS: Final = 8_192
-"""Read in one pass, padding included."""
+TOKENS_A_TURN = 2048
+"""Known tokens that are read in one turn, so that a small call is not held up for longer."""
 
 
-@dataclass(frozen=True, slots=True)
+class Open(NamedTuple):
+    """An admitted reading."""
+
+    number: int
+    reading: Reading
+    tip: Tip
+    cached_tokens: int
+
+
 class Judge:
-    """A reward model and its idea of what is familiar."""
+    """All that is read and all that waits. The worker owns it."""
 
-    model: RewardModel
-    familiarity: Familiarity | None
-    device: str
-
-    @classmethod
-    def load(cls, settings: EngineSettings) -> Self:
-        """Raises `CheckpointError`."""
-        dtype = getattr(torch, settings.dtype.value)
-        model, familiarity = load_reward_model(settings.folder, dtype=dtype, device=settings.device)
-        return cls(model, familiarity, settings.device)
+    def __init__(self, model: InferenceJudge, settings: EngineSettings) -> None:
+        self._model = model
+        self._groups = model.config.num_heads // model.config.num_kv_heads
+        self._store = Store(model, settings.max_kv_bytes)
+        self._waiting = WaitingLine[Reading]()
+        self._open = list[Open]()
 
     @property
-    def ready(self) -> Ready:
-        """What the owner is told."""
-        config = self.model.config
-        return Ready(
-            config.vocab_size, config.max_positions, 0, self.model.card.head.num_outputs + 1
-        )
+    def is_busy(self) -> bool:
+        """Whether a turn would do anything."""
+        return bool(self._open or self._waiting)
+
+    def add(self, readings: Iterable[tuple[int, Reading]]) -> None:
+        """Get these in line."""
+        self._waiting.add(readings)
+
+    def forget(self) -> None:
+        """Drop what is kept of texts that nobody needs now."""
+        self._store.forget()
 
     @torch.inference_mode()
-    def read(
-        self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
-    ) -> list[list[float]]:
-        """The outputs and the distance at every place of every sequence, in order."""
-        found: list[list[list[float]]] = [[] for _ in sequences]
-        for group in _groups(sequences):
-            look = self._look([sequences[each] for each in group])
-            pairs = [(row, place) for row, each in enumerate(group) for place in places[each]]
-            where = torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
-            seen = Look(*(each[where[:, 0], where[:, 1]] for each in look))
-            judged = iter(_listed(self._judge(seen)))
-            for each in group:
-                found[each] = [next(judged) for _ in places[each]]
-        return [outputs for each in found for outputs in each]
+    def cancel(self, numbers: Collection[int]) -> None:
+        """Forget these, wherever they are."""
+        gone = set(numbers)
+        self._waiting.remove(gone)
+        for each in self._open:
+            if each.number in gone:
+                self._store.end(each.tip)
+        self._open = [each for each in self._open if each.number not in gone]
 
-    def _look(self, sequences: Sequence[tuple[int, ...]]) -> Look:
-        """Padded at the end, where causal attention never looks."""
-        longest = max(map(len, sequences))
-        padded = [list(each) + [0] * (longest - len(each)) for each in sequences]
-        return self.model.look(torch.tensor(padded, device=self.device))
+    @torch.inference_mode()
+    def turn(self) -> Judged | None:
+        """Read what there is to read; what can be said of whoever is read to the end."""
+        self._admit()
+        nodes = self._store.take_unread(TOKENS_A_TURN)
+        if nodes:
+            self._read(nodes)
+        done = [each for each in self._open if each.tip.is_computed]
+        if not done:
+            return None
+        self._open = [each for each in self._open if not each.tip.is_computed]
+        judged = Judged([(each.number, self._judgement(each)) for each in done])
+        for each in done:
+            self._store.end(each.tip)
+        return judged
 
-    def _judge(self, seen: Look) -> Tensor:
-        """(P, L + 1) of places (P, C)."""
-        outputs = self.model.score(seen.late).float()
-        if self.familiarity is None:
-            distance = torch.zeros(len(outputs), device=outputs.device)
-        else:
-            distance = self.familiarity(seen.early)
-        return torch.cat((outputs, distance[:, None]), dim=-1)
+    def check(self) -> None:
+        """Raise AssertionError if memory and line contradict each other."""
+        self._store.check([each.tip for each in self._open], np.zeros(0, np.int64))
 
+    def _admit(self) -> None:
+        """Let in whom there is room for; the others wait."""
+        while (reading := self._waiting.first()) is not None:
+            cost = self._store.cost(reading.token_ids)
+            if cost.blocks > self._store.spare:
+                break
+            number, tip = self._waiting.take(), self._store.begin(reading.token_ids)
+            self._open.append(Open(number, reading, tip, cost.known))
 
-def _listed(rows: Tensor) -> list[list[float]]:
-    return cast("list[list[float]]", rows.tolist())  # pyright: ignore[reportUnknownMemberType]
+    def _read(self, nodes: Sequence[PrefixNode]) -> None:
+        chains, tensor = chains_of(nodes), self._store.tensor
+        attention = ChainAttention(chains, self._store, self._groups)
+        tokens = tensor(np.concatenate([chain.tokens for chain in chains]))
+        positions = tensor(np.concatenate([chain.positions for chain in chains]))
+        outputs = self._model.judge(tokens, positions, attention)
+        self._store.memory.outputs.index_copy_(0, attention.slots, outputs)
+        for node in nodes:
+            node.computed = len(node.tokens)
 
-
-def _groups(sequences: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Places of sequences of similar length, each group small enough for one pass."""
-    group, ordered = list[int](), sorted(range(len(sequences)), key=lambda at: len(sequences[at]))
-    for at in ordered:
-        if group and (len(group) + 1) * len(sequences[at]) > MAX_TOKENS:
-            yield group
-            group = []
-        group.append(at)
-    if group:
-        yield group
+    def _judgement(self, read: Open) -> Judgement:
+        slots = self._store.tensor(self._store.slots(read.tip)[list(read.reading.places)])
+        # Torch leaves the type of its lists open.
+        rows = cast("list[list[float]]", self._store.memory.outputs[slots].tolist())  # pyright: ignore[reportUnknownMemberType]
+        return Judgement(tuple(map(tuple, rows)), read.cached_tokens)

@@ -13,22 +13,26 @@ import torch
 from torch import Tensor
 
 from mull.engine.blocks import BLOCK
-from mull.models.inference import InferenceDecoder
+from mull.models.inference import InferenceTrunk
 
 
 class Memory:
     """Room for keys and values, and how to move them. The batch owns it."""
 
-    def __init__(self, decoder: InferenceDecoder) -> None:
-        config = decoder.config
+    def __init__(self, network: InferenceTrunk) -> None:
+        config = network.config
         self.num_layers: Final = config.num_layers
         self.heads: Final = config.num_kv_heads
         self.width: Final = config.head_dim
-        self._device = decoder.device
+        self._device = network.device
         # Zeros, not empty: garbage may be anything but NaN, which no mask hides.
         shape = (self.num_layers, 0, self.heads * self.width * BLOCK)
-        self.keys = torch.zeros(shape, dtype=decoder.dtype, device=decoder.device)
+        self.keys = torch.zeros(shape, dtype=network.dtype, device=network.device)
         self.values = torch.zeros_like(self.keys)
+        wide = torch.promote_types(network.dtype, torch.float32)
+        shape = (0, network.num_outputs)
+        self.outputs = torch.zeros(shape, dtype=wide, device=network.device)
+        """(blocks*16, outputs): what a reward model's head says at each shared position."""
         self._private_keys = torch.arange(self.heads * self.width, device=self._device) * BLOCK
         heads = torch.arange(self.heads, device=self._device)
         self._private_values = heads * BLOCK
@@ -43,6 +47,9 @@ class Memory:
         """Make room for so many blocks, keeping what is there."""
         self.keys = self._resized(self.keys, size)
         self.values = self._resized(self.values, size)
+        outputs = self.outputs[: size * BLOCK]
+        self.outputs = outputs.new_zeros((size * BLOCK, outputs.shape[1]))
+        self.outputs[: len(outputs)] = outputs
         self._views()
 
     def _views(self) -> None:
@@ -53,6 +60,7 @@ class Memory:
         self.private_values = [each.view(-1, BLOCK, self.width) for each in self.values]
         """A layer: (blocks*H, 16, D), all blocks."""
         self._flat_keys = [each.view(-1) for each in self.keys]
+        self._key_rows = [each.view(-1, self.width) for each in self.keys]
         self._value_rows = [each.view(-1, self.width) for each in self.values]
         pairs = zip(self.keys, self.values, strict=True)
         self._shared_rows = [(keys.view(shape), values.view(shape)) for keys, values in pairs]
@@ -87,6 +95,11 @@ class Memory:
         keys, values = (rows.index_select(0, slots) for rows in self._shared_rows[layer])
         return keys.permute(1, 2, 0), values.transpose(0, 1)
 
+    def read_heads(self, layer: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of keys and values (N, D) in shared blocks; `rows` (N,) are position*H + head."""
+        keys, values = self._key_rows[layer], self._value_rows[layer]
+        return keys.index_select(0, rows), values.index_select(0, rows)
+
     def publish(self, blocks: Tensor, offsets: Tensor, slots: Tensor) -> None:
         """Copy positions of private blocks to shared `slots`; all (N,)."""
         keys = self.keys.view(self.num_layers, -1, self.heads, self.width, BLOCK)
@@ -99,6 +112,7 @@ class Memory:
         for tensor in (self.keys, self.values):
             shared = self._every_shared(tensor)
             shared[:, slots] = shared[:, sources]
+        self.outputs[slots] = self.outputs[sources]
 
     def gathered(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
         """Copies of shared blocks (n,), laid out as private: (L, n*H, D, 16), (L, n*H, 16, D)."""

@@ -1,4 +1,4 @@
-"""Known tokens get their keys and values: many tokens of a sequence in one pass.
+"""Known tokens get their keys and values: many tokens of many sequences in one pass.
 
 Axes: T tokens of all chains, t of one, S positions it sees, H key-value heads, G query heads that
 share one, D head width.
@@ -7,7 +7,7 @@ share one, D head width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor
 
 from mull.engine.prefixes import PrefixNode
 from mull.engine.store import Store, Tip
+
+COPIED: Final = 16_384
+"""Numbers that are copied in the time of one more product: the most a chain of a crowd reads."""
 
 
 class Chain(NamedTuple):
@@ -56,26 +59,60 @@ class Sight(NamedTuple):
     """(t, S): hides later tokens of the chain; None for a single token."""
 
 
+class Crowd(NamedTuple):
+    """What the tokens of m chains read, side by side: t is the most of one, S that of what it sees.
+
+    Copying what a short chain reads costs less than the operations of one more product.
+    """
+
+    tokens: Tensor
+    """(m*t,): which of all tokens; repeats where a chain is shorter."""
+    rows: Tensor
+    """(m*H*S,): what they see, as (position, head) rows in memory."""
+    mask: Tensor
+    """(m, 1, t, S): hides what is none of theirs."""
+    kept: Tensor
+    """Places among (m*t,) of those that are no repeats, in order of `places`."""
+    places: Tensor
+    """Which of all tokens those are."""
+
+
 class ChainAttention:
     """Every token of some chains reads all before it in its sequence."""
 
     def __init__(self, chains: Sequence[Chain], store: Store, groups: int) -> None:
-        self._memory, self._groups = store.memory, groups
-        self._sights, slots, start = list[Sight](), list[NDArray[np.int64]](), 0
-        for chain in chains:
-            path, count = store.slots(chain.tip), len(chain.tokens)
-            slots.append(path[-count:])
-            is_run = path[-1] - path[0] == len(path) - 1 and bool((np.diff(path) == 1).all())
-            run = (int(path[0]), len(path)) if is_run else None
-            part = slice(start, start := start + count)
-            self._sights.append(Sight(part, run, store.tensor(path), self._mask(count, path)))
-        self._slots = store.tensor(np.concatenate(slots))
+        self._store, self._memory, self._groups = store, store.memory, groups
+        paths = [store.slots(chain.tip) for chain in chains]
+        counts = [len(chain.tokens) for chain in chains]
+        self.slots: Final = store.tensor(
+            np.concatenate([path[-count:] for path, count in zip(paths, counts, strict=True)])
+        )
+        """(T,): the positions in memory of all tokens."""
+        starts = np.cumsum([0, *counts])
+        crowds = dict[int, list[int]]()
+        alone = list[int]()
+        for at, path in enumerate(paths):
+            is_short = len(path) * self._memory.heads * self._memory.width <= COPIED
+            (crowds.setdefault(counts[at].bit_length(), []) if is_short else alone).append(at)
+        alone += [each.pop() for each in crowds.values() if len(each) == 1]
+        self._sights = [self._sight(int(starts[at]), counts[at], paths[at]) for at in alone]
+        self._crowds = [
+            self._crowd(starts[each], [counts[at] for at in each], [paths[at] for at in each])
+            for each in crowds.values()
+            if each
+        ]
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Attend`."""
-        self._memory.write_shared(layer, self._slots, keys, values)
-        mixed = [self._attend(layer, queries[each.part], each) for each in self._sights]
-        return torch.cat(mixed) if len(mixed) > 1 else mixed[0]
+        self._memory.write_shared(layer, self.slots, keys, values)
+        if len(self._sights) == 1 and not self._crowds:
+            return self._attend(layer, queries, self._sights[0])
+        mixed = queries.new_empty((queries.shape[0], queries.shape[1] * queries.shape[2]))
+        for sight in self._sights:
+            mixed[sight.part] = self._attend(layer, queries[sight.part], sight)
+        for crowd in self._crowds:
+            mixed.index_copy_(0, crowd.places, self._attend_all(layer, queries, crowd))
+        return mixed
 
     def _attend(self, layer: int, queries: Tensor, sight: Sight) -> Tensor:
         """One chain: (t, H*G, D) to (t, H*G*D)."""
@@ -93,8 +130,50 @@ class ChainAttention:
         mixed = mixed.view(heads, self._groups, count, width).permute(2, 0, 1, 3)
         return mixed.reshape(count, -1)
 
-    def _mask(self, count: int, path: NDArray[np.int64]) -> Tensor | None:
-        if count == 1:
-            return None
-        shape = (count, len(path))
-        return self._memory.keys.new_full(shape, -torch.inf).triu(len(path) - count + 1)
+    def _attend_all(self, layer: int, queries: Tensor, crowd: Crowd) -> Tensor:
+        """All chains of a crowd: of (T, H*G, D) those that are kept, (kept, H*G*D)."""
+        heads, width = self._memory.heads, self._memory.width
+        chains, _, count, _ = crowd.mask.shape
+        keys, values = self._memory.read_heads(layer, crowd.rows)
+        shape = (chains, count, heads, self._groups, width)
+        queries = queries.index_select(0, crowd.tokens).view(shape).permute(0, 2, 3, 1, 4)
+        queries = queries.reshape(chains * heads, self._groups * count, width)
+        scores = torch.bmm(queries, keys.view(chains * heads, -1, width).transpose(1, 2))
+        scores.view(chains, heads * self._groups, count, -1).add_(crowd.mask)
+        mixed = torch.bmm(torch.softmax(scores, -1), values.view(chains * heads, -1, width))
+        mixed = mixed.view(chains, heads * self._groups, count, width).transpose(1, 2)
+        return mixed.reshape(chains * count, -1).index_select(0, crowd.kept)
+
+    def _sight(self, start: int, count: int, path: NDArray[np.int64]) -> Sight:
+        is_run = path[-1] - path[0] == len(path) - 1 and bool((np.diff(path) == 1).all())
+        run = (int(path[0]), len(path)) if is_run else None
+        mask = None
+        if count > 1:
+            shape = (count, len(path))
+            mask = self._memory.keys.new_full(shape, -torch.inf).triu(len(path) - count + 1)
+        return Sight(slice(start, start + count), run, self._store.tensor(path), mask)
+
+    def _crowd(
+        self, starts: NDArray[np.int64], counts: list[int], paths: list[NDArray[np.int64]]
+    ) -> Crowd:
+        count, length = np.array(counts), np.array([len(path) for path in paths])
+        place = np.arange(max(counts), dtype=np.int64)
+        column = np.arange(max(map(len, paths)), dtype=np.int64)
+        slots = np.zeros((len(paths), len(column)), np.int64)
+        for row, path in enumerate(paths):
+            slots[row, : len(path)] = path
+        heads = self._memory.heads
+        rows = slots[:, None] * heads + np.arange(heads)[:, None]  # (m, H, S)
+        # A repeat is the last token again, and sees what that sees.
+        token = np.minimum(place, count[:, None] - 1)  # (m, t)
+        sees = column <= ((length - count)[:, None] + token)[..., None]
+        tensor, is_kept = self._store.tensor, place < count[:, None]
+        mask = self._memory.keys.new_zeros(sees.shape).masked_fill_(~tensor(sees), -torch.inf)
+        tokens = starts[:, None] + token
+        return Crowd(
+            tensor(tokens.ravel()),
+            tensor(rows.ravel()),
+            mask[:, None],
+            tensor(np.flatnonzero(is_kept)),
+            tensor(tokens[is_kept]),
+        )

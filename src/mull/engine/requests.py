@@ -63,6 +63,36 @@ class Request:
     streams: bool = False
     """Report each token at once, not only whole steps."""
 
+    @property
+    def weight(self) -> int:
+        """Tokens that it may take to serve it."""
+        return len(self.prompt) + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One text that a reward model is to judge."""
+
+    token_ids: tuple[int, ...]
+    places: tuple[int, ...]
+    """Where, from 0."""
+
+    @property
+    def weight(self) -> int:
+        """Tokens that it may take to serve it."""
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a reward model says of one text."""
+
+    outputs: tuple[tuple[float, ...], ...]
+    """A place: the head's outputs, then how far it is from what the model was trained on (about 1
+    where all is familiar)."""
+    cached_tokens: int
+    """How many of the text's tokens had been read for another."""
+
 
 class Boundary(IntEnum):
     """What lies behind the last token of a piece."""
@@ -108,6 +138,18 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """To the worker: drop everything that nobody needs now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """To the worker of a reward model: judge these, each under a number of its own."""
+
+    readings: Sequence[tuple[int, Reading]]
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """To the worker: free these; numbers that are over already are ignored."""
 
@@ -115,23 +157,10 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """To the worker of a reward model: what does it say at these places?"""
-
-    number: int
-    """Under which the answer comes."""
-    sequences: Sequence[tuple[int, ...]]
-    places: Sequence[tuple[int, ...]]
-    """Of each sequence, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
-    """From the worker of a reward model: its outputs at every place of a `Read`, in order."""
+    """From the worker of a reward model: what it says of these readings."""
 
-    number: int
-    outputs: list[list[float]]
-    """One list a place."""
+    judgements: list[tuple[int, Judgement]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +169,8 @@ class Ready:
 
     vocab_size: int
     max_positions: int
-    bytes_per_token: int
-    """Key-value cache of one position of one row."""
+    bytes_per_sequence: int
+    """What the longest sequence may take in memory."""
     num_outputs: int = 0
     """Of a reward model, the distance from its training among them; 0 of one that generates."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from mull.engine.blocks import BLOCK, BlockIds, BlockPool
 from mull.engine.memory import Memory
 from mull.engine.prefixes import GONE, Match, PrefixNode, PrefixTree, Tokens
-from mull.models.inference import InferenceDecoder
+from mull.models.inference import InferenceTrunk
 
 FIRST_BLOCKS: Final = 512
 """What the memory has room for at first."""
@@ -60,10 +60,10 @@ class Store:
     limit, so that a branch, once begun, always finds room.
     """
 
-    def __init__(self, decoder: InferenceDecoder, max_bytes: int) -> None:
+    def __init__(self, network: InferenceTrunk, max_bytes: int) -> None:
         self.tree: Final = PrefixTree()
-        self.pool: Final = BlockPool(max_bytes // (decoder.bytes_per_token * BLOCK))
-        self.memory: Final = Memory(decoder)
+        self.pool: Final = BlockPool(max_bytes // (network.bytes_per_token * BLOCK))
+        self.memory: Final = Memory(network)
         self.num_private = 0
         self.promised = 0
         self._unread = deque[PrefixNode]()
@@ -118,6 +118,11 @@ class Store:
         """Branches are gone and these with them."""
         self.pool.free(blocks)
         self.num_private -= len(blocks)
+
+    def forget(self) -> None:
+        """Drop all that no branch needs now."""
+        while self.tree.num_blocks > self.tree.num_pinned:
+            self.pool.free(np.array([self.tree.evict()]))
 
     def publish(self, tip: Tip, tokens: Tokens, blocks: BlockIds) -> Tip | None:
         """Copy a branch's private positions into the tree; where they end there, pinned.
@@ -178,7 +183,7 @@ class Store:
             self._unread.popleft().waits = False
         return taken
 
-    def tensor(self, array: NDArray[np.int64]) -> Tensor:
+    def tensor(self, array: NDArray[np.int64] | NDArray[np.bool_]) -> Tensor:
         """On the memory's device."""
         tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
         return tensor.to(self.memory.keys.device)

@@ -14,19 +14,13 @@ import torch
 
 from mull.core.errors import CheckpointError
 from mull.engine.batch import Batch
+from mull.engine.blocks import BLOCK
 from mull.engine.judge import Judge
-from mull.engine.requests import (
-    Broken,
-    Cancel,
-    EngineSettings,
-    Judged,
-    Read,
-    Ready,
-    Submit,
-)
+from mull.engine.requests import Broken, Cancel, EngineSettings, Forget, Read, Ready, Submit
 from mull.models.checkpoint import load_checkpoint
-from mull.models.inference import InferenceDecoder
+from mull.models.inference import InferenceDecoder, InferenceJudge, InferenceTrunk
 from mull.models.memory import keep_freed_memory
+from mull.models.reward import load_reward_model
 from mull.models.reward_card import is_reward_model
 
 IDLE_SECONDS: Final = 1.0
@@ -41,10 +35,8 @@ def main(descriptor: int) -> None:
         settings = connection.recv()
         assert isinstance(settings, EngineSettings)
         _prepare()
-        if is_reward_model(settings.folder):
-            _serve_scores(connection, Judge.load(settings), owner)
-        else:
-            _serve(connection, _load(settings), settings, owner)
+        work = _judge if is_reward_model(settings.folder) else _batch
+        _serve(connection, *work(settings), owner)
     except (EOFError, ConnectionError):
         return  # the owner has closed the line or died
     except CheckpointError as error:
@@ -59,43 +51,48 @@ def _prepare() -> None:
     torch.set_num_threads(1)
 
 
-def _load(settings: EngineSettings) -> InferenceDecoder:
+def _batch(settings: EngineSettings) -> tuple[Batch, Ready]:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
     decoder, _ = load_checkpoint(settings.folder, dtype=wide)
-    return InferenceDecoder(decoder, dtype=dtype, device=settings.device)
+    network = InferenceDecoder(decoder, dtype=dtype, device=settings.device)
+    return Batch(network, settings), _ready(network)
 
 
-def _serve(
-    connection: Connection, decoder: InferenceDecoder, settings: EngineSettings, owner: int
-) -> None:
-    batch = Batch(decoder, settings)
-    config = decoder.config
-    connection.send(Ready(config.vocab_size, config.max_positions, decoder.bytes_per_token))
+def _judge(settings: EngineSettings) -> tuple[Judge, Ready]:
+    dtype = getattr(torch, settings.dtype.value)
+    wide = torch.promote_types(dtype, torch.float32)
+    model, familiarity = load_reward_model(settings.folder, dtype=wide)
+    network = InferenceJudge(model, familiarity, dtype=dtype, device=settings.device)
+    return Judge(network, settings), _ready(network)
+
+
+def _ready(network: InferenceTrunk) -> Ready:
+    config = network.config
+    # A prompt and what is drawn from it each end in a block of their own.
+    blocks = -(-config.max_positions // BLOCK) + 1
+    needed = blocks * BLOCK * network.bytes_per_token
+    return Ready(config.vocab_size, config.max_positions, needed, network.num_outputs)
+
+
+def _serve(connection: Connection, work: Batch | Judge, ready: Ready, owner: int) -> None:
+    connection.send(ready)
     while os.getppid() == owner:
-        while connection.poll(0 if batch.is_busy else IDLE_SECONDS):
-            match connection.recv():
-                case Submit(requests):
-                    batch.add(requests)
-                case Cancel(numbers):
-                    batch.cancel(numbers)
-                case other:
+        while connection.poll(0 if work.is_busy else IDLE_SECONDS):
+            match work, connection.recv():
+                case Batch(), Submit(requests):
+                    work.add(requests)
+                case Judge(), Read(readings):
+                    work.add(readings)
+                case _, Cancel(numbers):
+                    work.cancel(numbers)
+                case _, Forget():
+                    work.forget()
+                case _, other:
                     raise TypeError(f"no message to an engine: {other!r}")
-        report = batch.turn() if batch.is_busy else None
-        if report is not None:
-            connection.send(report)
-
-
-def _serve_scores(connection: Connection, judge: Judge, owner: int) -> None:
-    connection.send(judge.ready)
-    while os.getppid() == owner:
-        if not connection.poll(IDLE_SECONDS):
-            continue
-        match connection.recv():
-            case Read(number, sequences, places):
-                connection.send(Judged(number, judge.read(sequences, places)))
-            case other:
-                raise TypeError(f"no message to a reward model's engine: {other!r}")
+        said = work.turn() if work.is_busy else None
+        if said is not None:
+            connection.send(said)
 
 
 def _last_words(connection: Connection, broken: Broken) -> None:

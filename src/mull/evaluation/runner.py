@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from mull.build import OpenModel, SearchPlan, StrategyTable
 from mull.core.answers import AnswerKey
@@ -33,6 +33,16 @@ QUEUED_PER_ROW: Final = 2
 """Branches kept in flight for each of them, so that batches stay full while solves run dry."""
 MAX_SOLVES: Final = 4_096
 """Solves at once, whatever they draw: each holds a tree in memory."""
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A policy or verifier to which a text that it has read before costs less."""
+
+    async def forget(self) -> None:
+        """Let what is asked next cost what it costs alone."""
+        ...
+
 
 Progress = Callable[[str, int, int], None]
 """Told the name of a stage, how much of it is done and how much there is."""
@@ -136,6 +146,7 @@ class Runner:
     async def judge(self, bank: Bank, verifier: Verifier, units: Sequence[Unit]) -> None:
         """Record what a verifier thinks of the rollouts of these problems."""
         source = verifier.source
+        await _forget([verifier])
         stage = _Count(f"{source.verifier} scores", 0, len(units), self.progress)
         for unit in units:
             problem, seed = unit.example.problem, unit.seed
@@ -202,6 +213,8 @@ class Runner:
         Raises PolicyError if the model fails on any: a failed sample is no wrong answer, so nothing
         of that solve is kept.
         """
+        # What an arm costs must not depend on which arms were measured before it.
+        await _forget([*(worker.policy for worker in workers), *self.verifiers])
         queue = iter(units)
         each = ceil(QUEUED_PER_ROW * self.rows / wave)
         num_solves = min(ceil(len(units) / len(workers)), MAX_SOLVES, max(2, each))
@@ -239,6 +252,12 @@ async def scores_of(record: Record, verifier: Verifier, clock: Clock) -> list[Sc
         for place, score in by_place.items()
     }
     return [timed.get(place) for place in range(len(record.rollouts))]
+
+
+async def _forget(parts: Iterable[object]) -> None:
+    for each in parts:
+        if isinstance(each, Forgetful):
+            await each.forget()
 
 
 def verifier_named(verifiers: Sequence[Verifier], name: str) -> Verifier:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mull.models.transformer import Block, Decoder, rotary_table
+from mull.models.reward import Familiarity, RewardModel
+from mull.models.transformer import Block, Decoder, Trunk, rotary_table
 
 MARGIN: Final = 16
 """Columns that follow the residual stream; the first makes the length of a row its norm."""
@@ -68,23 +69,24 @@ class FusedBlock:
         )
 
 
-class InferenceDecoder:
-    """A decoder's weights and arithmetic. Logits are fp32 or wider whatever the dtype."""
+class InferenceTrunk:
+    """A trunk's weights and arithmetic."""
+
+    num_outputs = 0
+    """Values that are kept of every position: those of a reward model."""
 
     @torch.inference_mode()
-    def __init__(self, decoder: Decoder, *, dtype: torch.dtype, device: str) -> None:
-        self.config: Final = decoder.config
+    def __init__(self, trunk: Trunk, *, dtype: torch.dtype, device: str) -> None:
+        self.config: Final = trunk.config
         self.dtype: Final = dtype
         self.device: Final = device
         wide = torch.promote_types(dtype, torch.float32)
         self._wide: Final = wide
-        trunk, width = decoder.model, self.config.hidden_size
+        width = self.config.hidden_size
         self._embedding = functional.pad(trunk.embed_tokens.weight.to(wide), (0, MARGIN))
         self._embedding[:, width] = (width * self.config.norm_eps) ** 0.5
         self._embedding = self._embedding.to(device, dtype)
         self._blocks = [FusedBlock.of(cast(Block, block), dtype, device) for block in trunk.layers]
-        scale = trunk.norm.weight * width**0.5
-        self._head = (decoder.lm_head.weight * scale).t().contiguous().to(device, wide)
         positions = torch.arange(self.config.max_positions)[None]
         cosines, sines = rotary_table(positions, self.config, wide)
         half = self.config.head_dim // 2
@@ -93,13 +95,18 @@ class InferenceDecoder:
 
     @property
     def bytes_per_token(self) -> int:
-        """What the keys and values of one position take."""
+        """What is kept of one position takes."""
         config = self.config
         per_layer = 2 * config.num_kv_heads * config.head_dim * self.dtype.itemsize
-        return config.num_layers * per_layer
+        return config.num_layers * per_layer + self.num_outputs * self._wide.itemsize
 
-    def forward(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """Normed hidden states (N, C) of `tokens` (N,) at `positions` (N,), one row a token."""
+    def forward(
+        self, tokens: Tensor, positions: Tensor, attend: Attend, *, early: Tensor | None = None
+    ) -> Tensor:
+        """Normed hidden states (N, C) of `tokens` (N,) at `positions` (N,), one row a token.
+
+        `early` (N, C) is filled with the hidden states after the first block.
+        """
         config, count = self.config, tokens.shape[0]
         heads, turning = config.num_heads, config.num_heads + config.num_kv_heads
         turns = self._turns.index_select(0, positions)  # (N, 1, D/2)
@@ -115,11 +122,14 @@ class InferenceDecoder:
             gate = functional.silu(wide.narrow(1, 0, config.ffn_size))
             gate.mul_(wide.narrow(1, config.ffn_size, config.ffn_size))
             stream.addmm_(gate, block.narrow)
+            if early is not None and layer == 0:
+                early.copy_(stream)
         return self._norm(x, stream)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(N, V) of normed hidden states (N, C)."""
-        return torch.mm(hidden.to(self._head.dtype), self._head)
+    def _head_of(self, weight: Tensor, trunk: Trunk) -> Tensor:
+        """A head's weight (outputs, C), ready for normed hidden states: wide, (C, outputs)."""
+        scale = trunk.norm.weight * self.config.hidden_size**0.5
+        return (weight * scale).t().contiguous().to(self.device, self._wide)
 
     def _norm(self, x: Tensor, stream: Tensor) -> Tensor:
         """Each row over its length with the margin's column: a root mean square with epsilon."""
@@ -137,6 +147,53 @@ class InferenceDecoder:
             return
         turned = torch.view_as_complex(heads.to(self._wide).view(pairs)).mul_(turns)
         heads.copy_(torch.view_as_real(turned).view(heads.shape))
+
+
+class InferenceDecoder(InferenceTrunk):
+    """A language model. Logits are fp32 or wider whatever the dtype."""
+
+    @torch.inference_mode()
+    def __init__(self, decoder: Decoder, *, dtype: torch.dtype, device: str) -> None:
+        super().__init__(decoder.model, dtype=dtype, device=device)
+        self._head: Final = self._head_of(decoder.lm_head.weight, decoder.model)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(N, V) of normed hidden states (N, C)."""
+        return torch.mm(hidden.to(self._wide), self._head)
+
+
+class InferenceJudge(InferenceTrunk):
+    """A reward model: what its head says of every token, and how familiar that is."""
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        model: RewardModel,
+        familiarity: Familiarity | None,
+        *,
+        dtype: torch.dtype,
+        device: str,
+    ) -> None:
+        super().__init__(model.model, dtype=dtype, device=device)
+        self._head: Final = self._head_of(model.score.weight, model.model)
+        bias = cast("Tensor | None", model.score.bias)
+        self._bias: Final = None if bias is None else bias.to(device, self._wide)
+        self._familiarity: Final = familiarity
+        self.num_outputs = model.card.head.num_outputs + 1
+
+    def judge(self, tokens: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """The head's outputs of every token, and its distance from training (0 if unknown)."""
+        early = torch.empty((len(tokens), self.config.hidden_size), device=tokens.device)
+        late = self.forward(tokens, positions, attend, early=early)
+        outputs = torch.zeros(
+            (len(tokens), self.num_outputs), dtype=self._wide, device=tokens.device
+        )
+        torch.mm(late.to(self._wide), self._head, out=outputs[:, :-1])
+        if self._bias is not None:
+            outputs[:, :-1] += self._bias
+        if self._familiarity is not None:
+            outputs[:, -1] = self._familiarity(early)
+        return outputs
 
 
 def _paired(weight: Tensor, width: int) -> Tensor:

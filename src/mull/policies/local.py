@@ -1,7 +1,7 @@
 """A checkpoint on this machine, run by mull's own engine.
 
-No cache outlives its call in this form: a branch that is continued is read again, and `release` has
-nothing to free.
+The engine keeps what it has read while there is room, so a branch that is continued is not read
+again, and `release` has nothing to free.
 """
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ class LocalPolicy:
             ) from error
 
     async def release(self, node_ids: Collection[NodeId]) -> None:
-        """Nothing is kept between calls, so nothing is freed."""
+        """The engine drops what it needs room for, the oldest first; nothing has to be freed."""
+
+    async def forget(self) -> None:
+        """Let what is asked next cost what it costs alone."""
+        self.engine.forget()
 
     def _prompt(self, call: Call) -> tuple[int, ...]:
         """Everything before the next token. Calls from one place share one tuple."""

@@ -14,6 +14,7 @@ from mull.core.aggregation import AGGREGATIONS, Aggregation
 from mull.core.score import Score, Source
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
+from mull.engine import Judgement
 from mull.models.config import ModelConfig
 from mull.models.reward_card import Head, RewardCard, RewardKind
 from mull.puzzles import puzzle_of
@@ -28,8 +29,12 @@ class Scorer(Protocol):
 
     async def score(
         self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
-    ) -> list[list[tuple[float, ...]]]:
-        """The head's outputs and the distance from training, at each place of each sequence."""
+    ) -> list[Judgement]:
+        """What the model says at these places (from 0) of each sequence, in order."""
+        ...
+
+    async def forget(self) -> None:
+        """Read from their start what is asked next."""
         ...
 
     async def close(self) -> None:
@@ -62,7 +67,8 @@ class RewardVerifier:
     `Score.per_step` holds the model's value of each step (a PRM's), `Score.value` their validated
     aggregation, calibrated for the problem's family. There is no opinion of other families, of
     unfinished completions (an ORM's) and of what is too far from everything it was trained on.
-    Reads tokens and generates none: its usage is prompt tokens and FLOPs.
+    Reads tokens and generates none: its usage is prompt tokens and the FLOPs of those that had not
+    been read before.
     """
 
     source: Source
@@ -80,10 +86,10 @@ class RewardVerifier:
         ]
         unique = list(dict.fromkeys(each for each in encoded if each is not None))
         fitting = [each for each in unique if len(each.token_ids) <= self.config.max_positions]
-        outputs = await self.scorer.score(
+        judgements = await self.scorer.score(
             [each.token_ids for each in fitting], [self._places(each) for each in fitting]
         )
-        read = dict(zip(fitting, outputs, strict=True))
+        read = dict(zip(fitting, judgements, strict=True))
         unpaid = set(fitting)
         scores = list[Score]()
         for trajectory, refusal, each in zip(trajectories, refusals, encoded, strict=True):
@@ -93,15 +99,20 @@ class RewardVerifier:
                 reason = f"{len(each.token_ids)} tokens do not fit the model's window"
                 scores.append(Score.unknown(self.source, reason))
             else:
-                usage = self._usage(each) if each in unpaid else Usage()
+                judgement = read[each]
+                usage = self._usage(each, judgement.cached_tokens) if each in unpaid else Usage()
                 unpaid.discard(each)
-                scores.append(self._score(self._family(trajectory), read[each], usage))
+                scores.append(self._score(self._family(trajectory), judgement.outputs, usage))
         return scores
 
     def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
-        """What reading all of them costs."""
+        """What reading all of them afresh costs."""
         judged = (each for each in trajectories if self._refusal(each) is None)
         return sum((self._usage(self.encode(each)) for each in judged), Usage())
+
+    async def forget(self) -> None:
+        """Let what is asked next cost what it costs alone."""
+        await self.scorer.forget()
 
     async def close(self) -> None:
         """Let go of the model; it is opened again when it is asked again."""
@@ -124,13 +135,20 @@ class RewardVerifier:
     def _places(self, encoded: Encoded) -> tuple[int, ...]:
         return encoded.ends[-1:] if self.card.kind is RewardKind.OUTCOME else encoded.ends
 
-    def _usage(self, encoded: Encoded) -> Usage:
+    def _usage(self, encoded: Encoded, cached_tokens: int = 0) -> Usage:
         num_tokens = len(encoded.token_ids)
         if num_tokens > self.config.max_positions:
             return Usage()
-        head = 2 * self.config.hidden_size * self.card.head.num_outputs
-        flops = self.config.trunk_flops(num_tokens) + head * len(self._places(encoded))
-        return Usage(prompt_tokens=num_tokens, flops=flops)
+        # Every token that is read is judged, and its distance from training found.
+        judging = (
+            2.0 * self.config.hidden_size * (self.card.head.num_outputs + self.config.hidden_size)
+        )
+        trunk = self.config.trunk_flops(num_tokens) - self.config.trunk_flops(cached_tokens)
+        return Usage(
+            prompt_tokens=num_tokens,
+            cached_tokens=cached_tokens,
+            flops=trunk + judging * (num_tokens - cached_tokens),
+        )
 
     def _score(self, family: str, outputs: Sequence[tuple[float, ...]], usage: Usage) -> Score:
         if not all(isfinite(value) for each in outputs for value in each):
