@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from mull.build import find_verifier
-from mull.build.strategies import AUTO
+from mull.build.judging import AUTO
 from mull.core.problem import AnswerKind
 from mull.engine import Dtype
 from mull.evaluation import Bench, EvalConfig, ProblemSet, evaluate

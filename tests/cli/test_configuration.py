@@ -73,7 +73,7 @@ def test_a_journal_alone_sends_no_key_of_its_choice_anywhere(
             file.write_text(content)
             refused = mull(*resuming)
             assert refused.code == 2
-            assert f"the key in `FAST_KEY` to be sent to `{server.url}#fake-1`" in refused.err
+            assert f"the key in `FAST_KEY` to be sent to `{server.url}`" in refused.err
         assert len(server.headers) == num_asked
         file.write_text(WHOLE.format(url=server.url))
         assert mull(*resuming).document["stop"] == "completed"
@@ -133,8 +133,9 @@ def test_a_served_reward_model_is_a_verifier_by_the_name_it_gets(
         assert ran.document["readable_answer"] == "248171", ran.err
         short = mull(*solving, "--budget-tokens", "8").document
         resuming = ("resume", short["solve_id"], "--more-tokens", "99", "--json")
-        assert mull(*resuming).code == 2
-        assert mull(*resuming, "--verifier", "judge").document["readable_answer"] == "248171"
+        assert mull(*resuming).document["readable_answer"] == "248171"
+        (here / "mull.toml").unlink()
+        assert mull(*resuming[:2], "--more-tokens", "9").code == 2
 
 
 @pytest.mark.parametrize(
@@ -203,6 +204,24 @@ def test_a_served_reward_model_is_a_verifier_by_the_name_it_gets(
         (
             '[verifiers.a]\nmodel = "pooling:http://127.0.0.1#it"\ngood = "1"\n',
             "[verifiers.a]: ",
+            "",
+        ),
+        ('[verifiers.a]\nkind = "jury"\n', "`kind` is none of pooling, judge, hybrid", ""),
+        ('[verifiers.a]\nkind = "judge"\n', "[verifiers.a]: `model` is missing", "openai:http"),
+        (
+            '[verifiers.a]\nkind = "judge"\nmodel = "replay:x"\nvotes = 0\n',
+            "[verifiers.a]: `votes` is 0; it must be at least 1",
+            "",
+        ),
+        (
+            '[verifiers.a]\nkind = "judge"\nmodel = "mull-base"\n',
+            "[verifiers.a]: a shipped model knows its puzzles alone and cannot judge",
+            "judge:openai:http",
+        ),
+        ('[verifiers.a]\nkind = "hybrid"\n', "[verifiers.a]: `rest` is missing", ""),
+        (
+            '[verifiers.a]\nkind = "hybrid"\nrest = "a"\n',
+            "line 3, [verifiers.a]: `rest` is a hybrid itself",
             "",
         ),
         ("[defaults\n", "`mull.toml` is no TOML: ", ""),

@@ -80,7 +80,7 @@ async def test_exact_words_and_those_of_the_other_verifier_stand_side_by_side() 
     assert score.reason == (
         "step 3: `5 + 1 = 7` is false; 2 of 4 steps checked exactly; the rest by steps@1: 0.75"
     )
-    assert (str(score.source), score.usage) == ("hybrid/steps@1+1", Usage(verifier_tokens=3))
+    assert (str(score.source), score.usage) == ("hybrid:steps@1+1", Usage(verifier_tokens=3))
     assert verifier.quote([path]) == Usage(verifier_tokens=3)
     (fine,) = await verifier.score([trace("we add", "2 + 3 = 5", "5 + 1 = 6")])
     assert fine.value == pytest.approx(0.75)

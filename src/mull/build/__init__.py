@@ -18,6 +18,8 @@ from mull.build.config import FILE as CONFIG_FILE
 from mull.build.config import Config, Defaults, read_config
 from mull.build.extras import MissingExtraError, needs_extra
 from mull.build.journals import open_journal
+from mull.build.judges import EXAMPLE as JUDGE_EXAMPLE
+from mull.build.judging import VerifierChoice, find_verifier
 from mull.build.models import (
     DEFAULT_MODEL,
     ModelChoice,
@@ -29,21 +31,18 @@ from mull.build.models import (
 from mull.build.passage import Passage, passage_of
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
+from mull.build.ready import close_verifiers, open_verifiers
 from mull.build.recordings import read_recording, write_recording
-from mull.build.rewards import close_verifiers
 from mull.build.schemes import Served, schemes
 from mull.build.solving import resume, resume_async, solve, solve_async
-from mull.build.strategies import (
-    SearchSettings,
-    StrategyTable,
-    find_verifier,
-)
+from mull.build.strategies import SearchSettings, StrategyTable
 from mull.build.traces import read_trace, trace_line
 
 __all__ = [
     "CHECKS",
     "CONFIG_FILE",
     "DEFAULT_MODEL",
+    "JUDGE_EXAMPLE",
     "MODELS",
     "POOLING_EXAMPLE",
     "REWARD_MODELS",
@@ -59,6 +58,7 @@ __all__ = [
     "SearchSettings",
     "Served",
     "StrategyTable",
+    "VerifierChoice",
     "answer_keys",
     "check",
     "check_async",
@@ -71,6 +71,7 @@ __all__ = [
     "needs_extra",
     "open_journal",
     "open_model",
+    "open_verifiers",
     "passage_of",
     "plan_again",
     "plan_search",

@@ -8,9 +8,17 @@
     key = "FAST_API_KEY"                        # the variable's name, never the key
     prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens
 
-    [verifiers.judge]
+    [verifiers.prm]
     model = "pooling:http://127.0.0.1:8001#PRM"
     step_tag = "<extra_0>"
+
+    [verifiers.critic]
+    kind = "judge"
+    model = "fast"
+
+    [verifiers.strict]
+    kind = "hybrid"
+    rest = "critic"
 
     [strategies.best_of_n]
     n = 8
@@ -24,15 +32,19 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar, cast
 
-from mull.build import pooling
+from mull.build import judges, pooling
 from mull.build.answers import answer_keys
 from mull.build.catalog import MODELS
+from mull.build.judges import JudgeSettings, NamedJudge
+from mull.build.judging import AUTO, NONE, VerifierChoice, verifier_by
+from mull.build.keys import KeyUse
 from mull.build.models import ModelChoice, choose_model
 from mull.build.pooling import Pooling
-from mull.build.schemes import PRICES, OpenAI, scheme_in, settings_of, spec_of
+from mull.build.schemes import PRICES, OpenAI, key_use, scheme_in, settings_of, spec_of
 from mull.core.codec import DecodeError, Json, decode
 from mull.core.errors import BadInputError, MullError
 from mull.core.protocols import Verifier
@@ -40,12 +52,14 @@ from mull.core.spec import Option, Spec
 from mull.engine import Dtype
 from mull.policies.priced import Prices
 from mull.search import STRATEGIES, strategy_of, strategy_options
-from mull.verifiers import VERIFIERS
+from mull.verifiers import VERIFIERS, HybridVerifier
+from mull.verifiers.hybrid import SCHEME as HYBRID
 
 FILE: Final = "mull.toml"
 """Where it is looked for: in the working directory."""
 
 POOLING: Final = tuple(each.name for each in fields(Pooling) if each.name != "place")
+JUDGE: Final = tuple(each.name for each in fields(JudgeSettings))
 
 T = TypeVar("T")
 
@@ -72,8 +86,8 @@ class Config:
     defaults: Defaults = Defaults()
     models: Mapping[str, ModelChoice] = field(default_factory=dict[str, ModelChoice])
     """By the names that the file gives them."""
-    verifiers: Mapping[str, Verifier] = field(default_factory=dict[str, Verifier])
-    """Served reward models by the names that the file gives them."""
+    verifiers: Mapping[str, VerifierChoice] = field(default_factory=dict[str, VerifierChoice])
+    """By the names that the file gives them."""
     strategies: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
     """Of built-in names, with the options that the file sets."""
 
@@ -82,13 +96,38 @@ class Config:
         named = self.models.get(name)
         return choose_model(name, dtype=dtype) if named is None else named
 
-    def verifier(self, name: str) -> str | Verifier:
-        """The verifier of that name where the file has one; else the name, for `find_verifier`."""
-        return self.verifiers.get(name, name)
+    def verifier(self, name: str) -> str | VerifierChoice:
+        """The verifier of that name, where the file has it or its part; else the name itself.
+
+        `judge:MODEL` may name one of the file's models, `hybrid:NAME` one of its verifiers.
+        """
+        scheme, colon, part = name.partition(":")
+        if name in self.verifiers:
+            return self.verifiers[name]
+        if scheme + colon == judges.SCHEME and part in self.models:
+            return VerifierChoice(name, partial(NamedJudge, name, self.models[part]))
+        if scheme + colon == HYBRID and not isinstance(self.verifier(part), str):
+            return VerifierChoice(name, lambda: HybridVerifier(self.made(part)))
+        return name
+
+    def made(self, name: str) -> Verifier:
+        """The verifier of that name, made; `UnknownNameError` or `BadInputError` without one."""
+        found = self.verifier(name)
+        return verifier_by(found) if isinstance(found, str) else found.make()
+
+    @property
+    def key_uses(self) -> frozenset[KeyUse]:
+        """Which keys the file itself sends where."""
+        models = [key_use(each.spec) for each in self.models.values()]
+        served = [each.key_use for each in self.verifiers.values()]
+        return frozenset(each for each in (*models, *served) if each is not None)
 
     def strategy(self, name: str) -> Spec:
         """The strategy with its options; `BadInputError` for an unknown name comes when used."""
         return self.strategies.get(name, Spec(name))
+
+
+NO_FILE: Final = Config()
 
 
 def read_config(path: Path | None = None) -> Config:
@@ -124,13 +163,17 @@ class _Reader:
         for name in self.content:
             if name not in known:
                 self._refuse("", name, known)
-        return Config(
+        verifiers = dict[str, VerifierChoice]()
+        config = Config(
             self.file,
             self._plain(Defaults, "defaults", self._table(self.content, "defaults")),
             {name: self._model(name) for name in self._table(self.content, "models")},
-            {name: self._verifier(name) for name in self._table(self.content, "verifiers")},
+            verifiers,
             {name: self._strategy(name) for name in self._table(self.content, "strategies")},
         )
+        for name in self._table(self.content, "verifiers"):
+            verifiers[name] = self._verifier(name, config)
+        return config
 
     def _model(self, name: str) -> ModelChoice:
         where = f"models.{name}"
@@ -139,16 +182,53 @@ class _Reader:
         with self._placed(where):
             return self._chosen(where, model, table, prices)
 
-    def _verifier(self, name: str) -> Verifier:
+    def _verifier(self, name: str, config: Config) -> VerifierChoice:
+        """By its `kind`: `pooling` unless it says otherwise."""
         where = f"verifiers.{name}"
-        table = self._named("verifiers", name, VERIFIERS)
-        model = self._place(where, table, pooling.EXAMPLE)
-        self._check_keys(where, table, ("model", *POOLING))
+        table = self._named("verifiers", name, (*VERIFIERS, AUTO, NONE))
+        kind = table.pop("kind", "pooling")
+        if kind == "hybrid":
+            return self._hybrid(where, name, table, config)
+        if kind not in {"pooling", "judge"}:
+            self._mistyped(where, "kind", "none of pooling, judge, hybrid")
+        model = self._place(where, table, judges.MODEL if kind == "judge" else pooling.EXAMPLE)
+        if kind == "judge":
+            return self._judge(where, name, table, config.model(model))
+        self._check_keys(where, table, ("kind", "model", *POOLING))
         with self._placed(where):
             if not model.startswith(pooling.SCHEME):
-                raise BadInputError(f"`{model}` is no served reward model")
+                raise BadInputError(
+                    f"`{model}` is no served reward model",
+                    hint=f'write `model = "{pooling.EXAMPLE}"`, or `kind = "judge"` for a model '
+                    "that is asked for its opinion",
+                )
             options = {**table, "place": model.removeprefix(pooling.SCHEME)}
-            return decode(Pooling, cast("Mapping[str, Json]", options)).verifier(name)
+            served = decode(Pooling, cast("Mapping[str, Json]", options))
+            served.verifier(name)
+        return VerifierChoice(name, partial(served.verifier, name), served.key_use)
+
+    def _judge(
+        self, where: str, name: str, table: Mapping[str, object], choice: ModelChoice
+    ) -> VerifierChoice:
+        self._check_keys(where, table, ("kind", "model", *JUDGE))
+        with self._placed(where):
+            settings = decode(JudgeSettings, cast("Mapping[str, Json]", table))
+            NamedJudge(name, choice, settings)
+        return VerifierChoice(
+            name, partial(NamedJudge, name, choice, settings), key_use(choice.spec)
+        )
+
+    def _hybrid(
+        self, where: str, name: str, table: Mapping[str, object], config: Config
+    ) -> VerifierChoice:
+        self._check_keys(where, table, ("kind", "rest"))
+        rest = table.get("rest")
+        if not isinstance(rest, str):
+            self._mistyped(where, "rest", "missing: it names the verifier that is asked")
+        described = self._table(self._table(self.content, "verifiers"), rest, "verifiers")
+        if rest.startswith(HYBRID) or described.get("kind") == "hybrid":
+            self._mistyped(where, "rest", "a hybrid itself, and one is enough")
+        return VerifierChoice(name, lambda: HybridVerifier(config.made(rest), name))
 
     def _named(self, group: str, name: str, taken: Collection[str]) -> dict[str, object]:
         """The table of that name, which must not mean anything by itself."""

@@ -1,13 +1,14 @@
 """From a model's name to a policy that is ready to be asked."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from mull.build.catalog import TRAINED, Checkpoint, find_policy
 from mull.build.extras import needs_extra
-from mull.build.schemes import BY_PROVIDER, open_served, scheme_in, spec_of
+from mull.build.keys import KeyUse, check_foreign_use
+from mull.build.schemes import key_use, open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
 from mull.core.errors import BadInputError, ProblemNotUnderstoodError
 from mull.core.problem import AnswerKind, Problem
@@ -71,29 +72,19 @@ def choose_model(name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
     return ModelChoice(spec, checkpoint)
 
 
-def chosen_by(spec: Spec, known: Iterable[ModelChoice] = ()) -> ModelChoice:
+def chosen_by(spec: Spec, known: Collection[KeyUse] = ()) -> ModelChoice:
     """The model a journalled solve was started with.
 
-    A journal may come from somebody else. So a variable that it names is read, and sent to the
-    place that it names, only where a `known` model, of the user's own, says the same.
+    A journal may come from somebody else. So a key is sent to the place that it names only where
+    the user's own settings, the `known` ones, say the same.
     """
     if spec.name.startswith(OWN):
         raise missing_own("model", spec.name)
-    key = spec.options.get("key") if spec.name in BY_PROVIDER else None
-    if key is not None and _key_of(spec) not in [_key_of(each.spec) for each in known]:
-        raise BadInputError(
-            f"the journal asks for the key in `{key}` to be sent to `{spec.options['place']}`",
-            hint="name that place with its key in `mull.toml`, or pass the model: "
-            "mull.resume(..., model=...)",
-        )
+    option = f"--model {spec.name}:{spec.options.get('place')}"
+    check_foreign_use(key_use(spec), known, option)
     if spec.name != LOCAL:
         return ModelChoice(spec)
     return choose_model(str(spec.options["checkpoint"]), dtype=Dtype(spec.options["dtype"]))
-
-
-def _key_of(spec: Spec) -> tuple[object, ...]:
-    """Which key goes where."""
-    return spec.name, spec.options.get("key"), spec.options.get("place")
 
 
 @asynccontextmanager

@@ -1,32 +1,44 @@
 """From what a caller chose to a solver: the one place where a set-up is wired."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mull.build.models import OpenModel
-from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy, own_verifier
-from mull.build.rewards import close_verifiers
-from mull.build.strategies import (
+from mull.build.config import NO_FILE, Config
+from mull.build.judges import NamedJudge
+from mull.build.judging import (
     AUTO,
+    NONE,
+    VerifierChoice,
+    checked_source,
+    find_verifier,
+    verifier_of,
+)
+from mull.build.models import OpenModel
+from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy
+from mull.build.ready import close_verifiers, open_verifiers, parts_of
+from mull.build.strategies import (
     OWN,
     SearchSettings,
     StrategyTable,
-    find_verifier,
     missing_own,
     own_name,
     strategy_spec,
-    verifier_of,
 )
 from mull.control import Fixed
 from mull.core.errors import BadInputError
+from mull.core.events import SolveStarted
 from mull.core.expansion import ExpansionKind
 from mull.core.problem import Problem
 from mull.core.protocols import Journal, Policy, Strategy, Verifier
+from mull.core.score import Source
 from mull.core.spec import SolveSpec, Spec
 from mull.policies.revising import RevisingPolicy
 from mull.solver import Solver
 from mull.verifiers import GenerativeJudge
 from mull.verifiers.function import Check
+
+Judge = str | VerifierChoice | Verifier | Check
+"""A verifier as a caller says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +49,10 @@ class SearchChoice:
     """By name, by name with options, or the caller's own."""
     settings: SearchSettings = field(default_factory=SearchSettings)
     """For a strategy by name, before the options of a spec; one of the caller's own has its own."""
-    verifier: str | Verifier | Check | None = AUTO
-    """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, or an
-    object or function of the caller's own."""
-    guide: str | Verifier | Check | None = None
+    verifier: Judge | None = AUTO
+    """A name, `auto` (the exact checker of the problem's kind, or none), `none` or None, what a
+    configuration describes, or an object or function of the caller's own."""
+    guide: Judge | None = None
     """Who steers a search step by step; None: whom the strategy's options name."""
 
 
@@ -53,6 +65,10 @@ class SearchPlan:
     verifiers: tuple[Verifier, ...] = ()
     made: tuple[Verifier, ...] = ()
     """Those of them that were made by name, to be closed with the plan."""
+
+    async def open(self) -> None:
+        """Open the verifiers that need it; an error here comes before anything is spent."""
+        await open_verifiers(self.verifiers)
 
     async def aclose(self) -> None:
         """End what was started for this plan alone."""
@@ -87,15 +103,16 @@ def _able_to_revise(policy: Policy) -> Policy:
 
 def _refuse_self_praise(verifiers: Sequence[Verifier], policy: Policy) -> None:
     """A model likes its own text: its verdict needs a second one beside it, or the user's word."""
-    for verifier in verifiers if len(verifiers) == 1 else ():
-        is_own = isinstance(verifier, GenerativeJudge) and (
-            verifier.model == policy.capabilities.model and not verifier.may_judge_itself
+    for part in parts_of(verifiers) if len(verifiers) == 1 else ():
+        judge = part.judge if isinstance(part, NamedJudge) else part
+        is_own = isinstance(judge, GenerativeJudge) and (
+            judge.model == policy.capabilities.model and not judge.may_judge_itself
         )
         if is_own:
             raise BadInputError(
                 f"`{policy.capabilities.model}` would be the only judge of its own answers",
-                hint="judge with another model or add an exact checker; "
-                "`GenerativeJudge(..., may_judge_itself=True)` allows it",
+                hint="judge with another model, or allow it: `may_judge_itself = true` in "
+                "`mull.toml`, `GenerativeJudge(..., may_judge_itself=True)` in Python",
             )
 
 
@@ -105,8 +122,8 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     steering = choice.guide or _guide_in(strategy)
     verifier, guide = _verifier(problem, choice.verifier), _verifier(problem, steering)
     made_here = _there(
-        verifier if isinstance(choice.verifier, str) else None,
-        guide if isinstance(steering, str) else None,
+        verifier if isinstance(choice.verifier, str | VerifierChoice) else None,
+        guide if isinstance(steering, str | VerifierChoice) else None,
     )
     if not isinstance(strategy, Spec):
         spec = Spec(own_name(strategy))
@@ -139,35 +156,50 @@ def _there(*judges: Verifier | None) -> tuple[Verifier, ...]:
     return tuple({each.source: each for each in judges if each is not None}.values())
 
 
-def _verifier(problem: Problem, choice: str | Verifier | Check | None) -> Verifier | None:
+def _verifier(problem: Problem, choice: Judge | None) -> Verifier | None:
+    if isinstance(choice, VerifierChoice):
+        return choice.make()
     if choice is None or isinstance(choice, str):
-        return find_verifier(choice or "none", problem.answer_kind)
+        return find_verifier(choice or NONE, problem.answer_kind)
     return as_verifier(choice)
 
 
 def plan_again(
-    spec: SolveSpec,
+    state: SolveStarted,
     *,
     strategy: str | Strategy | None = None,
-    verifier: str | Verifier | Check | None = None,
-    guide: str | Verifier | Check | None = None,
+    verifier: Judge | None = None,
+    guide: Judge | None = None,
+    config: Config = NO_FILE,
 ) -> SearchPlan:
     """The plan of a journalled solve. What its author made must be passed again.
 
-    What is named `module:name` is the author's too: a journal alone never runs code.
+    What is named `module:name` is the author's too: a journal alone never runs code, and sends a
+    key only where the user's `config` does.
     """
+    spec = state.spec
     own = {} if strategy is None else {own_name(strategy): _strategy_again(strategy, spec)}
     if spec.strategy.name.startswith(OWN) and spec.strategy.name not in own:
         raise missing_own("strategy", spec.strategy.name)
-    judges = (own_verifier(each) if isinstance(each, str) else each for each in (verifier, guide))
-    passed = _there(*(as_verifier(each) for each in judges if each is not None))
-    by_source = {each.source: each for each in passed}
-    verifiers = tuple(
-        by_source[source] if source in by_source else verifier_of(source)
-        for source in spec.verifiers
-    )
-    made = tuple(each for each in verifiers if each.source not in by_source)
+    passed = dict[str, Verifier]()
+    theirs = set[str]()
+    for choice in (verifier, guide):
+        if (judge := _verifier(state.problem, choice)) is not None:
+            passed[judge.source.verifier] = judge
+            theirs |= set() if isinstance(choice, str | VerifierChoice) else {judge.source.verifier}
+    verifiers = tuple(_again(source, passed, config) for source in spec.verifiers)
+    made = tuple(each for each in verifiers if each.source.verifier not in theirs)
     return SearchPlan(spec.strategy, StrategyTable(own), verifiers, made)
+
+
+def _again(source: Source, passed: Mapping[str, Verifier], config: Config) -> Verifier:
+    """The verifier that spoke as `source`: passed again, in the user's settings, or by its name."""
+    if source.verifier in passed:
+        return checked_source(passed[source.verifier], source)
+    described = config.verifier(source.verifier)
+    if not isinstance(described, str):
+        return checked_source(described.make(), source)
+    return verifier_of(source, config.key_uses)
 
 
 def _strategy_again(strategy: str | Strategy, spec: SolveSpec) -> Strategy:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mull.build.keys import KeyUse
+from mull.build.schemes import key_sent
 from mull.core.aggregation import Aggregation
 from mull.core.codec import Json
 from mull.core.errors import BadInputError, UnknownNameError, VerifierError
@@ -27,6 +29,14 @@ class Pooling:
     aggregation: str = Reading().aggregation.value
     attempts: int = 3
     """Requests in all for one path."""
+
+    @property
+    def key_use(self) -> KeyUse | None:
+        """The key that is sent, as `schemes.key_use`."""
+        from mull.policies.openai import Address
+
+        address = Address.parse(self.place)
+        return key_sent(self.key, address.key_variable, address.url)
 
     def verifier(self, name: str) -> PoolingVerifier:
         """The verifier that speaks by that name. `BadInputError` for what can never work."""

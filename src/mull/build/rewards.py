@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from mull.build.catalog import REWARD_MODELS, present_folder
 from mull.build.extras import needs_extra
 from mull.core.expansion import Thinking
-from mull.core.protocols import Verifier
 from mull.core.score import Source
 from mull.core.steps import Trajectory
 from mull.engine import Dtype, Engine, EngineSettings, Judgement, Punctuation
@@ -55,22 +53,6 @@ class LazyScorer:
         if starting is not None:
             engine = await starting
             await engine.close()
-
-
-@runtime_checkable
-class Closable(Protocol):
-    """A verifier that holds a process."""
-
-    async def close(self) -> None:
-        """Let go of it."""
-        ...
-
-
-async def close_verifiers(verifiers: Sequence[Verifier]) -> None:
-    """End the processes that verifiers made by name have started."""
-    for verifier in verifiers:
-        if isinstance(verifier, Closable):
-            await verifier.close()
 
 
 def reward_folder(name: str) -> Path | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast
 
+from mull.build.keys import KeyUse
 from mull.build.recordings import read_recording
 from mull.build.scripts import read_script
 from mull.core.codec import DecodeError, decode, encode
@@ -120,6 +121,14 @@ class OpenAI:
         key = ApiKey.from_environment(settings.key_variable, os.environ)
         return open_openai_policy(Address.parse(self.place), key, settings=settings)
 
+    @property
+    def key_use(self) -> KeyUse | None:
+        """See `key_use`."""
+        from mull.policies.openai import Address
+
+        address = Address.parse(self.place)
+        return key_sent(self.key, address.key_variable, address.url)
+
     def _settings(self) -> "OpenAISettings":
         from mull.policies.openai import Address, OpenAISettings
 
@@ -171,6 +180,14 @@ class Anthropic:
             settings=_hosted(self),
         )
 
+    @property
+    def key_use(self) -> KeyUse | None:
+        """See `key_use`."""
+        from mull.policies.anthropic import anthropic_address, anthropic_key_variable
+
+        address = anthropic_address(self.place)
+        return key_sent(self.key, anthropic_key_variable(address), address.url)
+
 
 @dataclass(frozen=True, slots=True)
 class Gemini:
@@ -208,6 +225,26 @@ class Gemini:
             thinking=gemini.GeminiThinking(self.thinking_tokens, self.thinking_level),
             settings=_hosted(self),
         )
+
+    @property
+    def key_use(self) -> KeyUse | None:
+        """See `key_use`."""
+        from mull.policies.gemini import gemini_address, gemini_key_variable
+
+        address = gemini_address(self.place)
+        return key_sent(self.key, gemini_key_variable(address), address.url)
+
+
+def key_sent(named: str | None, default: str, url: str) -> KeyUse | None:
+    """The use of the key in the variable that was named, or else of the default one.
+
+    None for a provider's own variable, which goes to that provider alone.
+    """
+    from mull.policies.openai import DEFAULT_KEY_VARIABLE
+
+    if named is None and default != DEFAULT_KEY_VARIABLE:
+        return None
+    return KeyUse(named or default, url)
 
 
 def _hosted(model: Anthropic | Gemini) -> "HostedSettings":
@@ -265,6 +302,14 @@ def spec_of(scheme: str, place: str, options: Mapping[str, Option]) -> Spec:
     encoded = cast("Mapping[str, Option]", encode(_served(scheme, own)))
     kept = {f"{PRICES}{name}": price for name, price in prices.items() if price is not None}
     return Spec(scheme, {**encoded, **kept})
+
+
+def key_use(spec: Spec) -> KeyUse | None:
+    """The key that opening the model sends somewhere; None for none, and for a provider's own."""
+    if spec.name not in BY_PROVIDER:
+        return None
+    model = _served(spec.name, _parted(spec.options)[0])
+    return model.key_use if isinstance(model, OpenAI | Anthropic | Gemini) else None
 
 
 def open_served(spec: Spec) -> AbstractAsyncContextManager[Policy]:

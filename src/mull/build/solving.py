@@ -1,13 +1,15 @@
 """The Python way in: a problem as text, and names or objects for everything else."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 from pathlib import Path
 from typing import Final
 
 from mull.build.blocking import blocking
+from mull.build.config import NO_FILE, Config
 from mull.build.journals import open_journal
+from mull.build.judging import AUTO
 from mull.build.models import (
     DEFAULT_MODEL,
     LOCAL,
@@ -17,13 +19,13 @@ from mull.build.models import (
     chosen_by,
     open_model,
 )
-from mull.build.plan import SearchChoice, plan_again, plan_search
+from mull.build.plan import Judge, SearchChoice, plan_again, plan_search
 from mull.build.schemes import BY_PROVIDER, PRICES
-from mull.build.strategies import AUTO, SearchSettings
+from mull.build.strategies import SearchSettings
 from mull.core.errors import BadInputError, BudgetError, UnknownNameError
 from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind, Problem
-from mull.core.protocols import Journal, Policy, Strategy, Verifier
+from mull.core.protocols import Journal, Policy, Strategy
 from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.core.state import replay
@@ -31,7 +33,6 @@ from mull.core.usage import Budget, Limit
 from mull.solver import Observer
 from mull.solver.recorder import ignore
 from mull.solver.solver import solution_of
-from mull.verifiers.function import Check
 
 _LIMITS: Final = {"tokens": Limit.TOKENS, "seconds": Limit.SECONDS, "usd": Limit.MONEY_USD}
 
@@ -47,8 +48,8 @@ async def solve_async(
     temperature: float | None = None,
     max_tokens: int | None = None,
     thinking: Thinking | None = None,
-    verifier: str | Verifier | Check | None = AUTO,
-    guide: str | Verifier | Check | None = None,
+    verifier: Judge | None = AUTO,
+    guide: Judge | None = None,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     budget_usd: float | None = None,
@@ -76,8 +77,9 @@ async def solve_async(
         max_tokens: Tokens one answer may take, reasoning included.
         thinking: Whether the model reasons before it answers; `Thinking.OFF` is the direct form.
         verifier: A name, `"auto"` (the exact checker where the problem's kind has one), `"none"`,
-            or a verifier of your own: an object, a function `check(problem, answer) -> bool |
-            float`, or the name of either (`module:name`, `./file.py:name`).
+            what `mull.read_config().verifier(name)` finds, or a verifier of your own: an object, a
+            function `check(problem, answer) -> bool | float`, or the name of either
+            (`module:name`, `./file.py:name`).
         guide: Who steers a search step by step: a step verifier, by name or of your own.
         budget_tokens: Generated tokens that are never passed; None is no limit.
         budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
@@ -98,6 +100,7 @@ async def solve_async(
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
     plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
     async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
+        await plan.open()
         return await plan.solver(opened, kept).solve(
             asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event
         )
@@ -110,11 +113,11 @@ async def resume_async(
     more_tokens: int | None = None,
     more_seconds: float | None = None,
     more_usd: float | None = None,
-    model: OpenModel | ModelChoice | Policy | None = None,
-    known: Sequence[ModelChoice] = (),
+    model: str | OpenModel | ModelChoice | Policy | None = None,
+    config: Config = NO_FILE,
     strategy: str | Strategy | None = None,
-    verifier: str | Verifier | Check | None = None,
-    guide: str | Verifier | Check | None = None,
+    verifier: Judge | None = None,
+    guide: Judge | None = None,
     on_event: Observer = ignore,
 ) -> Solution:
     """Continue an interrupted solve, or one that ran out of budget, from its journal.
@@ -128,10 +131,10 @@ async def resume_async(
         more_tokens: On top of the solve's token budget, where it has one.
         more_seconds: On top of its time, where that is limited.
         more_usd: On top of its money, where that is limited.
-        model: An open model, or the policy of your own that the solve was started with; None opens
-            what the journal names.
-        known: Models of your own: where one names the place and the variable of the key that the
-            journal names, that key goes there. No other variable is read because a journal says so.
+        model: The model that the solve was started with, by its name, open, or the policy of your
+            own; None opens what the journal names.
+        config: Your own settings, as `mull.read_config()` reads them. What they describe by name is
+            found again, and a key goes where a journal says only if they send it there too.
         strategy: The strategy of your own that the solve was started with, if it was, in the same
             way. A journal alone never runs code.
         verifier: The verifier of your own that it was started with, if it was.
@@ -151,9 +154,12 @@ async def resume_async(
             return solution_of(solve_id, state)
         _check_raises(state.budget, more)
         spec = state.started.spec
-        plan = plan_again(spec, strategy=strategy, verifier=verifier, guide=guide)
-        source = chosen_by(spec.policy, known) if model is None else _source(model)
+        plan = plan_again(
+            state.started, strategy=strategy, verifier=verifier, guide=guide, config=config
+        )
+        source = chosen_by(spec.policy, config.key_uses) if model is None else _source(model)
         async with aclosing(plan), _opened(source) as opened:
+            await plan.open()
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 
 

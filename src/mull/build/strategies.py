@@ -1,42 +1,19 @@
-"""From names and settings to strategies and verifiers."""
+"""From names and settings to strategies."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-from mull.build import own, pooling
 from mull.build.answers import answer_keys
-from mull.build.catalog import REWARD_MODELS
-from mull.build.recordings import read_recording
-from mull.build.rewards import reward_folder, reward_verifier
 from mull.core.answers import AnswerKey
-from mull.core.errors import BadInputError, UnknownNameError
+from mull.core.errors import BadInputError
 from mull.core.expansion import Thinking
-from mull.core.problem import AnswerKind
-from mull.core.protocols import Strategy, Verifier
+from mull.core.protocols import Strategy
 from mull.core.score import Source
 from mull.core.spec import Option, Spec
 from mull.core.states import StateKey
 from mull.puzzles import state_of
 from mull.search import missing_option, strategy_of, strategy_options
-from mull.verifiers import VERIFIERS, verifier_named
-from mull.verifiers.recorded import SCHEME as RECORDED
-from mull.verifiers.recorded import RecordedScores
-
-AUTO: Final = "auto"
-"""The verifier's name that means: the exact checker of the problem's kind, or none."""
-NONE: Final = "none"
-
-CHECKERS: Final[Mapping[AnswerKind, str]] = MappingProxyType(
-    {
-        AnswerKind.COUNTDOWN: "countdown",
-        AnswerKind.PUZZLE: "puzzle",
-        AnswerKind.CODE: "code",
-    }
-)
-"""The exact checker of each answer kind that has one."""
 
 OWN: Final = "own:"
 """Prefix of the spec name of an object that the caller made."""
@@ -143,52 +120,3 @@ def missing_own(kind: str, name: str) -> BadInputError:
         f"the solve uses a {kind} of its author's own, `{name.removeprefix(OWN)}`",
         hint=f"pass it again: mull.resume(..., {kind}=...), or `--{kind} MODULE:NAME`",
     )
-
-
-def find_verifier(name: str, kind: AnswerKind) -> Verifier | None:
-    """The verifier of that name; `auto` chooses by the answer kind, `none` is none."""
-    if name == NONE:
-        return None
-    if name.startswith(RECORDED):
-        place = Path(name.removeprefix(RECORDED)).expanduser()
-        return RecordedScores(read_recording(place.resolve()))
-    if name == AUTO:
-        checker = CHECKERS.get(kind)
-        return verifier_named(checker)() if checker else None
-    if name in VERIFIERS:
-        return verifier_named(name)()
-    if name.startswith(pooling.SCHEME) or own.is_own(own.VERIFIERS, name):
-        is_served = name.startswith(pooling.SCHEME)
-        return pooling.pooling_verifier(name) if is_served else own.own_verifier(name)
-    folder = reward_folder(name)
-    if folder is None:
-        known = (AUTO, NONE, *VERIFIERS, *REWARD_MODELS, *own.own_names(own.VERIFIERS))
-        raise UnknownNameError("verifier", name, known)
-    return reward_verifier(name, folder)
-
-
-def verifier_of(source: Source) -> Verifier:
-    """The verifier by name that once spoke as `source`; `BadInputError` where there is none."""
-    for verifier in _candidates(source):
-        if verifier.source == source:
-            return verifier
-        if verifier.source.verifier == source.verifier:
-            raise BadInputError(
-                f"the solve was checked by `{source}`; this mull has `{verifier.source}`",
-                hint="use the version of mull that started it, or solve the problem anew",
-            )
-    raise missing_own("verifier", source.verifier)
-
-
-def _candidates(source: Source) -> Iterator[Verifier]:
-    if source.verifier.startswith(RECORDED):
-        yield RecordedScores(read_recording(Path(source.verifier.removeprefix(RECORDED))))
-        return
-    if source.verifier.startswith(pooling.SCHEME):
-        yield pooling.pooling_verifier(source.verifier)
-        return
-    makers: tuple[Callable[[], Verifier], ...] = tuple(VERIFIERS.values())
-    yield from (make() for make in makers)
-    folder = reward_folder(source.verifier)
-    if folder is not None:
-        yield reward_verifier(source.verifier, folder)

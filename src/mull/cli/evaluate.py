@@ -10,7 +10,7 @@ from typing import Final, cast
 import typer
 
 from mull.build import DEFAULT_MODEL, Config, OpenModel, open_model
-from mull.build.strategies import AUTO
+from mull.build.judging import AUTO
 from mull.cli.configuration import config_of
 from mull.cli.eval_options import (
     AxisOption,

@@ -22,7 +22,7 @@ class Judges:
         """The name under which it speaks; None for `none`, and for `auto` where there is none."""
         if typed not in self.made:
             chosen = self.settings.verifier(typed)
-            found = find_verifier(chosen, self.kind) if isinstance(chosen, str) else chosen
+            found = find_verifier(chosen, self.kind) if isinstance(chosen, str) else chosen.make()
             if found is None:
                 return None
             self.made[typed] = found

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mull.build import DEFAULT_MODEL, MODELS, POOLING_EXAMPLE, REWARD_MODELS, schemes
+from mull.build import (
+    DEFAULT_MODEL,
+    JUDGE_EXAMPLE,
+    MODELS,
+    POOLING_EXAMPLE,
+    REWARD_MODELS,
+    schemes,
+)
 from mull.cli.places import default_journal
 from mull.core.errors import BadInputError
 from mull.core.spec import Option
@@ -66,7 +73,8 @@ VerifierOption = Annotated[
         "--verifier",
         help="none, auto (the exact checker of the problem's kind if it has one), "
         f"{', '.join(VERIFIERS)}, a reward model ({', '.join(REWARD_MODELS)}, a folder or "
-        f"{POOLING_EXAMPLE}), or your own as MODULE:NAME or FILE.py:NAME.",
+        f"{POOLING_EXAMPLE}), a model's opinion ({JUDGE_EXAMPLE}), exact tools before another "
+        "(hybrid:VERIFIER), or your own as MODULE:NAME or FILE.py:NAME.",
         rich_help_panel=_SEARCH,
     ),
 ]

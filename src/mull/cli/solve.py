@@ -86,13 +86,24 @@ MoreSecondsOption = Annotated[
 MoreUsdOption = Annotated[
     float | None, typer.Option("--more-usd", help="US dollars on top of the budget.")
 ]
+SameModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="The model that it was started with, to send it your key."),
+]
 OwnStrategyOption = Annotated[
     str | None,
     typer.Option("--strategy", help="The strategy of your own that it was started with."),
 ]
 OwnVerifierOption = Annotated[
     str | None,
-    typer.Option("--verifier", help="The verifier of your own that it was started with."),
+    typer.Option(
+        "--verifier",
+        help="The verifier that it was started with: your own, or one to send your key to.",
+    ),
+]
+
+OwnGuideOption = Annotated[
+    str | None, typer.Option("--guide", help="The same for the guide it was started with.")
 ]
 
 RAISES: Final[Mapping[StopReason, str]] = MappingProxyType(
@@ -222,8 +233,10 @@ def resume(
     context: typer.Context,
     solve_id: SolveIdArgument,
     *,
+    model: SameModelOption = None,
     strategy: OwnStrategyOption = None,
     verifier: OwnVerifierOption = None,
+    guide: OwnGuideOption = None,
     more_tokens: MoreTokensOption = None,
     more_seconds: MoreSecondsOption = None,
     more_usd: MoreUsdOption = None,
@@ -238,12 +251,14 @@ def resume(
         return await resume_async(
             solve_id,
             journal=kept,
-            known=tuple(config.models.values()),
+            config=config,
+            model=model and config.model(model),
             more_tokens=more_tokens,
             more_seconds=more_seconds,
             more_usd=more_usd,
             strategy=strategy,
             verifier=verifier and config.verifier(verifier),
+            guide=guide and config.verifier(guide),
             on_event=see,
         )
 

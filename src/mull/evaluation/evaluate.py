@@ -14,8 +14,9 @@ from mull.build import (
     close_verifiers,
     find_verifier,
     open_model,
+    open_verifiers,
 )
-from mull.build.strategies import AUTO
+from mull.build.judging import AUTO
 from mull.core.expansion import Expansion
 from mull.core.problem import Problem
 from mull.core.protocols import Verifier
@@ -144,6 +145,7 @@ async def _measure(runner: Runner, model: str, bench: Bench) -> None:
     if not (searches or replays):
         return
     await runner.grading.prepare(runner.examples)
+    await open_verifiers(runner.verifiers)
     async with _workers(runner.directory, model, bench) as workers:
         for group in replays:
             await _replay(runner, group, workers, bench)

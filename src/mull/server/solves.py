@@ -162,7 +162,7 @@ class Solves:
                 f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",
                 hint="serve that model too, or continue it with `mull resume`",
             )
-        solver = plan_again(spec).solver(self._view(name, started.labels), self.journal)
+        solver = plan_again(started).solver(self._view(name, started.labels), self.journal)
         budget = state.budget if extra is None else state.budget.extended(extra)
         live = Live(solve_id, solver, started.labels, keeps_going, budget, len(events))
         payer = self._payer(started.labels)

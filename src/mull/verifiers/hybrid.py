@@ -15,6 +15,8 @@ from mull.verifiers.assertions import assertions_in
 from mull.verifiers.maths import extract_answer
 
 VERSION: Final = "1"
+SCHEME: Final = "hybrid:"
+"""Of its name: another verifier's name follows."""
 _OPEN: Final = 0.5
 """The value of a step of which nobody can say anything."""
 _UNSURE: Final = 0.3
@@ -42,14 +44,18 @@ class HybridVerifier:
     """
 
     rest: Verifier | None = None
+    name: str = ""
+    """The name it speaks under; empty: `assertions`, or `hybrid:` and the name of `rest`."""
 
     @property
     def source(self) -> Source:
         """Its name and version, with those of the verifier it asks."""
         if self.rest is None:
-            return Source("assertions", VERSION)
+            return Source(self.name or "assertions", VERSION)
         rest = self.rest.source
-        return Source(f"hybrid/{rest.verifier}", f"{VERSION}+{rest.version}")
+        if self.name:
+            return Source(self.name, f"{VERSION}+{rest}")
+        return Source(f"{SCHEME}{rest.verifier}", f"{VERSION}+{rest.version}")
 
     def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
         """What the other verifier quotes; exact tools cost nothing."""

@@ -28,6 +28,7 @@ from mull.core.tree import SearchTree
 from mull.core.usage import Usage
 
 VERSION: Final = "1"
+DEFAULT_TOKENS: Final = 1_024
 MAX_SHOWN_CHARS: Final = 20_000
 """Of a solution; its end is what is judged."""
 RIGHT: Final = "right"
@@ -54,15 +55,19 @@ class GenerativeJudge:
     policy: Policy
     votes: int = 1
     """Judgements drawn of each solution; one is greedy, more are drawn at temperature 1."""
-    max_tokens: int = 1_024
+    max_tokens: int = DEFAULT_TOKENS
     """Of one judgement, its reasoning included."""
     seed: int = 0
     may_judge_itself: bool = False
     """Whether it may be the only verifier of text that its own model wrote."""
+    known_as: Source | None = None
+    """The name and version it speaks under; None: `judge`, and the model and settings."""
 
     @property
     def source(self) -> Source:
         """Its name, and the model and settings as version: another model is another opinion."""
+        if self.known_as is not None:
+            return self.known_as
         settings = f"{self.votes}x{self.max_tokens}"
         return Source("judge", f"{VERSION}/{self.model}/{settings}")
 
