@@ -31,7 +31,7 @@ from mull.policies.anthropic import (
     anthropic_key_variable,
     open_anthropic_policy,
 )
-from mull.policies.hosted import HostedPolicy
+from mull.policies.remote.hosted import HostedPolicy
 
 AS_IT_DOES = AnthropicThinking()
 THOUGHT = [

@@ -22,7 +22,7 @@ from mull.policies.gemini import (
     gemini_key_variable,
     open_gemini_policy,
 )
-from mull.policies.hosted import HostedPolicy
+from mull.policies.remote.hosted import HostedPolicy
 
 AS_IT_DOES = GeminiThinking()
 COUNTS = {"promptTokenCount": 25, "cachedContentTokenCount": 20, "totalTokenCount": 115}

@@ -33,8 +33,8 @@ from mull.core.spec import Spec
 from mull.core.steps import Step
 from mull.core.tree import SearchTree
 from mull.core.usage import Usage
-from mull.policies.hosted import HostedPolicy, HostedSettings
 from mull.policies.openai import ApiKey, Retries, Timeouts
+from mull.policies.remote.hosted import HostedPolicy, HostedSettings
 
 QUICK = HostedSettings(Timeouts(silent=0.3), Retries(attempts=3, first_delay=0.001))
 ONCE = replace(QUICK, retries=Retries(attempts=1))

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mull.core.steps import Step, StepKind
-from mull.policies.openai.client import CallError, seconds_to_wait
-from mull.policies.openai.growth import Retries
-from mull.policies.openai.marks import marked
-from mull.policies.openai.pieces import Piece
-from mull.policies.openai.reader import StepReader
+from mull.policies.remote.client import CallError, seconds_to_wait
+from mull.policies.remote.growth import Retries
+from mull.policies.remote.marks import marked
+from mull.policies.remote.pieces import Piece
+from mull.policies.remote.reader import StepReader
 
 TEXTS = st.lists(
     st.sampled_from(["<think>", "</think>", "\n", "a", " b", "<", "think", "</th", ">", "4 < 5"]),

@@ -12,7 +12,7 @@ from mull.policies.priced import PricedPolicy, Prices
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-    from mull.policies.openai.client import Client
+    from mull.policies.remote.client import Client
 
 
 _SHOWN: Final = 300
@@ -40,7 +40,7 @@ class Passage:
 
     def message_in(self, data: bytes) -> str:
         """What an answer that is an error says, in a line and without the key."""
-        from mull.policies.openai.client import told_in
+        from mull.policies.remote.client import told_in
 
         text = " ".join(told_in(data).split())[:_SHOWN]
         return self.client.key.redact(text) if self.client.key else text

@@ -33,14 +33,15 @@ class Pooling:
     @property
     def key_use(self) -> KeyUse | None:
         """The key that is sent, as `schemes.key_use`."""
-        from mull.policies.openai import Address
+        from mull.policies.openai.dialects import openai_key_variable
+        from mull.policies.remote.address import Address
 
         address = Address.parse(self.place)
-        return key_sent(self.key, address.key_variable, address.url)
+        return key_sent(self.key, openai_key_variable(address), address.url)
 
     def verifier(self, name: str) -> PoolingVerifier:
         """The verifier that speaks by that name. `BadInputError` for what can never work."""
-        from mull.policies.openai import Address
+        from mull.policies.remote.address import Address
 
         address = Address.parse(self.place)
         if address.model is None:
@@ -57,11 +58,13 @@ class Pooling:
 
         Verifiers live without an event loop of their own, so every request has its own connection.
         """
-        from mull.policies.openai import Address, ApiKey, Retries
-        from mull.policies.openai.client import CallError, open_client
+        from mull.policies.openai.dialects import openai_key_variable
+        from mull.policies.remote.address import Address, ApiKey
+        from mull.policies.remote.client import CallError, open_client
+        from mull.policies.remote.growth import Retries
 
         address = Address.parse(self.place)
-        key = ApiKey.from_environment(self.key or address.key_variable, os.environ)
+        key = ApiKey.from_environment(self.key or openai_key_variable(address), os.environ)
         retries = Retries(attempts=self.attempts)
         async with open_client(address, key) as client:
             for attempt in range(self.attempts):

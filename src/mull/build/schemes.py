@@ -27,8 +27,8 @@ from mull.policies.priced import PricedPolicy, Prices
 from mull.policies.replay import ReplayPolicy
 
 if TYPE_CHECKING:
-    from mull.policies.hosted import HostedSettings
     from mull.policies.openai import OpenAISettings
+    from mull.policies.remote.hosted import HostedSettings
 
 PRICES: Final = "price_"
 """Prefix of the options of a spec that hold the `Prices` of its model."""
@@ -115,7 +115,8 @@ class OpenAI:
 
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Connect with the key that the environment holds now."""
-        from mull.policies.openai import Address, ApiKey, open_openai_policy
+        from mull.policies.openai import open_openai_policy
+        from mull.policies.remote.address import Address, ApiKey
 
         settings = self._settings()
         key = ApiKey.from_environment(settings.key_variable, os.environ)
@@ -124,15 +125,18 @@ class OpenAI:
     @property
     def key_use(self) -> KeyUse | None:
         """See `key_use`."""
-        from mull.policies.openai import Address
+        from mull.policies.openai.dialects import openai_key_variable
+        from mull.policies.remote.address import Address
 
         address = Address.parse(self.place)
-        return key_sent(self.key, address.key_variable, address.url)
+        return key_sent(self.key, openai_key_variable(address), address.url)
 
     def _settings(self) -> "OpenAISettings":
-        from mull.policies.openai import Address, OpenAISettings
+        from mull.policies.openai import OpenAISettings
+        from mull.policies.openai.dialects import openai_key_variable
+        from mull.policies.remote.address import Address
 
-        variable = self.key or Address.parse(self.place).key_variable
+        variable = self.key or openai_key_variable(Address.parse(self.place))
         named = OpenAISettings.named(self.dialect, self.wire, self.siblings)
         return replace(
             named,
@@ -169,7 +173,7 @@ class Anthropic:
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Talk to the model with the key that the environment holds now."""
         from mull.policies import anthropic
-        from mull.policies.openai import ApiKey
+        from mull.policies.remote.address import ApiKey
 
         address = anthropic.anthropic_address(self.place)
         variable = self.key or anthropic.anthropic_key_variable(address)
@@ -215,7 +219,7 @@ class Gemini:
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Talk to the model with the key that the environment holds now."""
         from mull.policies import gemini
-        from mull.policies.openai import ApiKey
+        from mull.policies.remote.address import ApiKey
 
         address = gemini.gemini_address(self.place)
         variable = self.key or gemini.gemini_key_variable(address)
@@ -240,7 +244,7 @@ def key_sent(named: str | None, default: str, url: str) -> KeyUse | None:
 
     None for a provider's own variable, which goes to that provider alone.
     """
-    from mull.policies.openai import DEFAULT_KEY_VARIABLE
+    from mull.policies.remote.address import DEFAULT_KEY_VARIABLE
 
     if named is None and default != DEFAULT_KEY_VARIABLE:
         return None
@@ -248,7 +252,7 @@ def key_sent(named: str | None, default: str, url: str) -> KeyUse | None:
 
 
 def _hosted(model: Anthropic | Gemini) -> "HostedSettings":
-    from mull.policies.hosted import hosted_settings
+    from mull.policies.remote.hosted import hosted_settings
 
     return hosted_settings(model.in_flight, model.silent_seconds, model.attempts)
 

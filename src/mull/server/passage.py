@@ -17,7 +17,7 @@ import msgspec
 from mull.build import Passage
 from mull.core.ledger import Refused
 from mull.core.usage import Budget, Usage
-from mull.policies.openai.client import RETRYABLE_STATUS, seconds_to_wait
+from mull.policies.remote.client import RETRYABLE_STATUS, seconds_to_wait
 from mull.server.accounts import Payer
 from mull.server.chat_request import MAX_CHOICES, StreamOptions, count
 from mull.server.errors import ApiError, refuse, upstream_failed

@@ -8,7 +8,9 @@ from mull.core.clock import Clock, SystemClock
 from mull.core.expansion import NodeId
 from mull.core.ledger import Bound
 from mull.policies.anthropic.wire import AnthropicThinking, AnthropicWire, refusal
-from mull.policies.hosted import (
+from mull.policies.remote.address import Address, ApiKey
+from mull.policies.remote.growth import Blocks
+from mull.policies.remote.hosted import (
     DEFAULT_SETTINGS,
     HostedModel,
     HostedPolicy,
@@ -17,8 +19,6 @@ from mull.policies.hosted import (
     key_variable_of,
     open_hosted_policy,
 )
-from mull.policies.openai.address import Address, ApiKey
-from mull.policies.openai.growth import Blocks
 
 PROVIDER: Final = "https://api.anthropic.com"
 KEY_VARIABLE: Final = "ANTHROPIC_API_KEY"

@@ -7,7 +7,9 @@ from mull.core.clock import Clock, SystemClock
 from mull.core.expansion import NodeId
 from mull.core.ledger import Bound
 from mull.policies.gemini.wire import GeminiThinking, GeminiWire, refusal
-from mull.policies.hosted import (
+from mull.policies.remote.address import Address, ApiKey
+from mull.policies.remote.growth import Blocks
+from mull.policies.remote.hosted import (
     DEFAULT_SETTINGS,
     HostedModel,
     HostedPolicy,
@@ -16,8 +18,6 @@ from mull.policies.hosted import (
     key_variable_of,
     open_hosted_policy,
 )
-from mull.policies.openai.address import Address, ApiKey
-from mull.policies.openai.growth import Blocks
 
 PROVIDER: Final = "https://generativelanguage.googleapis.com"
 KEY_VARIABLE: Final = "GEMINI_API_KEY"

@@ -8,11 +8,11 @@ from mull.core.codec import Json
 from mull.core.errors import BadInputError
 from mull.core.expansion import Call, NodeId, Thinking
 from mull.core.problem import Role
-from mull.policies.hosted import conversation, given
-from mull.policies.openai.fields import Fields, count_of, fields_of, items_of, text_of
-from mull.policies.openai.growth import Blocks
-from mull.policies.openai.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
-from mull.policies.openai.wires import Request
+from mull.policies.remote.fields import Fields, count_of, fields_of, items_of, text_of
+from mull.policies.remote.growth import Blocks
+from mull.policies.remote.hosted import conversation, given
+from mull.policies.remote.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
+from mull.policies.remote.wires import Request
 
 LEVELS: Final = ("minimal", "low", "medium", "high", "xhigh")
 _ENDINGS: Final = {"STOP": Ending.TURN, "MAX_TOKENS": Ending.LENGTH}

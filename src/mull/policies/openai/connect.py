@@ -9,8 +9,6 @@ from typing import Final, Self, TypeVar
 
 from mull.core.clock import Clock, SystemClock
 from mull.core.errors import BadInputError, UnknownNameError
-from mull.policies.openai.address import Address, ApiKey
-from mull.policies.openai.client import CallError, Client, Timeouts, open_client
 from mull.policies.openai.dialects import (
     OTHER,
     Dialect,
@@ -19,12 +17,15 @@ from mull.policies.openai.dialects import (
     dialect_named,
     dialect_of_host,
 )
-from mull.policies.openai.fields import Fields, count_of, fields_of, items_of, text_of
-from mull.policies.openai.growth import Grower, Notices, Retries
 from mull.policies.openai.policy import OpenAIPolicy, Served
 from mull.policies.openai.prompts import Renderer
 from mull.policies.openai.trial import tried
-from mull.policies.openai.wires import ChatWire, CompletionsWire, LlamaCppWire, Wire
+from mull.policies.openai.wires import ChatWire, CompletionsWire, LlamaCppWire
+from mull.policies.remote.address import Address, ApiKey
+from mull.policies.remote.client import CallError, Client, Timeouts, open_client
+from mull.policies.remote.fields import Fields, count_of, fields_of, items_of, text_of
+from mull.policies.remote.growth import Grower, Notices, Retries
+from mull.policies.remote.wires import Wire
 
 _SIGNS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {

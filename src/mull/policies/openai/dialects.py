@@ -22,6 +22,7 @@ from typing import Final
 from mull.core.codec import Json
 from mull.core.errors import UnknownNameError
 from mull.core.ledger import Bound
+from mull.policies.remote.address import DEFAULT_KEY_VARIABLE, Address
 
 
 class WireKind(StrEnum):
@@ -172,6 +173,15 @@ def dialect_named(name: str) -> Dialect:
         return DIALECTS[name]
     except KeyError:
         raise UnknownNameError("dialect", name, DIALECTS) from None
+
+
+def openai_key_variable(address: Address) -> str:
+    """The environment variable where the key to it is looked for, unless another is named.
+
+    A provider's own key goes to that provider alone, never to another server.
+    """
+    dialect = dialect_of_host(address.host)
+    return dialect.key_variable if dialect else DEFAULT_KEY_VARIABLE
 
 
 def dialect_of_host(host: str) -> Dialect | None:

@@ -10,7 +10,7 @@ from mull.core.protocols import Capabilities
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.policies.openai.dialects import Dialect, Siblings, WireKind
-from mull.policies.openai.growth import Grower, streamed
+from mull.policies.remote.growth import Grower, streamed
 
 
 @dataclass(frozen=True, slots=True)

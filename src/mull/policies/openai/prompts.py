@@ -11,10 +11,11 @@ from mull.core.codec import Json
 from mull.core.expansion import Thinking
 from mull.core.problem import Message, Role
 from mull.core.steps import Trajectory
-from mull.policies.openai.client import CallError, Client
 from mull.policies.openai.dialects import Dialect, Rendering
-from mull.policies.openai.fields import ids_of, text_of
-from mull.policies.openai.marks import CLOSE, OPEN, marked
+from mull.policies.remote.client import CallError, Client
+from mull.policies.remote.fields import ids_of, text_of
+from mull.policies.remote.marks import CLOSE, OPEN, marked
+from mull.policies.remote.wires import Prompt
 
 _REMEMBERED: Final = 256
 """Rendered prompts kept; a solve needs one or two."""
@@ -26,18 +27,6 @@ _SPELLED: Final = compile_pattern(r"<[^\s<>]{1,60}>|\[[^\s\[\]]{1,60}\]")
 
 Opening = tuple[tuple[Message, ...], Thinking]
 """What a rendered prompt depends on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A completion is to follow this."""
-
-    text: str = ""
-    """Empty where it exists as ids alone."""
-    token_ids: tuple[int, ...] = ()
-    """Empty where it exists as text alone."""
-    thinks: bool = False
-    """It leaves a thought open."""
 
 
 @dataclass(frozen=True, slots=True)

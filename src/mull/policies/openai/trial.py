@@ -13,12 +13,12 @@ from mull.core.expansion import Branch, BranchId, Call, Expansion, ExpansionKind
 from mull.core.ledger import Bound
 from mull.core.problem import Problem
 from mull.core.steps import Trajectory
-from mull.policies.openai.client import CallError, Client
 from mull.policies.openai.dialects import Dialect
-from mull.policies.openai.growth import Notices
-from mull.policies.openai.pieces import Ended, Ending, Item, Piece
-from mull.policies.openai.prompts import Prompt
-from mull.policies.openai.wires import CompletionsWire, LlamaCppWire, Request, Wire
+from mull.policies.openai.wires import CompletionsWire, LlamaCppWire
+from mull.policies.remote.client import CallError, Client
+from mull.policies.remote.growth import Notices
+from mull.policies.remote.pieces import Ended, Ending, Item, Piece
+from mull.policies.remote.wires import Prompt, Request, Wire
 
 NUM_TOKENS: Final = 8
 _TEXT: Final = "Multiply 12 by 34"

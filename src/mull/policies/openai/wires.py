@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from mull.core.codec import Json
-from mull.core.expansion import Call, Thinking
-from mull.core.seeds import derive_seed
+from mull.core.expansion import Thinking
 from mull.policies.openai.dialects import Dialect
-from mull.policies.openai.fields import (
+from mull.policies.openai.prompts import wire_messages
+from mull.policies.remote.fields import (
     Fields,
     count_of,
     fields_of,
@@ -17,49 +16,9 @@ from mull.policies.openai.fields import (
     logprob_of,
     text_of,
 )
-from mull.policies.openai.marks import CLOSE, OPEN, marked
-from mull.policies.openai.pieces import Broken, Ended, Ending, Item, Piece, Reported
-from mull.policies.openai.prompts import Prompt, wire_messages
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request for `count` samples of one call."""
-
-    call: Call
-    """What is asked, with the seed of the first sample."""
-    prompt: Prompt
-    """On the completions wires."""
-    count: int = 1
-    stop: str = ""
-    """Ends a sample before its turn ends; empty: nothing does."""
-
-    @property
-    def seed(self) -> int:
-        """Of the sampler: 31 bits, which every server takes, fresh where a call continues."""
-        return derive_seed(self.call.branch.seed, "request", self.call.drawn) >> 32
-
-
-class Wire(Protocol):
-    """One request shape."""
-
-    @property
-    def path(self) -> str:
-        """Where its requests go."""
-        ...
-
-    @property
-    def needs_prompt(self) -> bool:
-        """Whether `Request.prompt` must be rendered."""
-        ...
-
-    def body(self, request: Request) -> dict[str, Json]:
-        """The request as JSON."""
-        ...
-
-    def read(self, event: Fields) -> Iterator[Item]:
-        """What one event of the answer says."""
-        ...
+from mull.policies.remote.marks import CLOSE, OPEN, marked
+from mull.policies.remote.pieces import Broken, Ended, Ending, Item, Piece, Reported
+from mull.policies.remote.wires import Request
 
 
 def sampling_fields(dialect: Dialect, request: Request) -> dict[str, Json]:

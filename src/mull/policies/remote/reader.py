@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from mull.core.steps import Step, StepKind
-from mull.policies.openai.marks import CLOSE, MARK, OPEN, may_be_cut
-from mull.policies.openai.pieces import Piece
+from mull.policies.remote.marks import CLOSE, MARK, OPEN, may_be_cut
+from mull.policies.remote.pieces import Piece
 
 LINE_END = "\n"
 

@@ -12,12 +12,11 @@ from mull.core.clock import Clock, SystemClock
 from mull.core.expansion import Call, NodeId, Outcome
 from mull.core.ledger import Bound
 from mull.core.seeds import derive_seed
-from mull.policies.openai.client import CallError, Client
-from mull.policies.openai.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
-from mull.policies.openai.prompts import Prompt, Renderer
-from mull.policies.openai.reader import LINE_END, StepReader
-from mull.policies.openai.sample import Sample
-from mull.policies.openai.wires import Request, Wire
+from mull.policies.remote.client import CallError, Client
+from mull.policies.remote.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
+from mull.policies.remote.reader import LINE_END, StepReader
+from mull.policies.remote.sample import Sample
+from mull.policies.remote.wires import Prompt, Renderer, Request, Wire
 
 _LOG: Final = getLogger(__name__)
 

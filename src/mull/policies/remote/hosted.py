@@ -14,11 +14,11 @@ from mull.core.ledger import Bound
 from mull.core.problem import Message, Role
 from mull.core.protocols import Capabilities
 from mull.core.usage import Usage
-from mull.policies.openai.address import DEFAULT_KEY_VARIABLE, Address, ApiKey
-from mull.policies.openai.client import CallError, Client, Timeouts, open_client
-from mull.policies.openai.fields import Fields, fields_of, items_of, text_of
-from mull.policies.openai.growth import Blocks, Grower, Retries, streamed
-from mull.policies.openai.wires import Wire
+from mull.policies.remote.address import DEFAULT_KEY_VARIABLE, Address, ApiKey
+from mull.policies.remote.client import CallError, Client, Timeouts, open_client
+from mull.policies.remote.fields import Fields, fields_of, items_of, text_of
+from mull.policies.remote.growth import Blocks, Grower, Retries, streamed
+from mull.policies.remote.wires import Wire
 from mull.policies.revising import conversation as revised
 
 KINDS: Final = frozenset({ExpansionKind.FINISH, ExpansionKind.REVISE})

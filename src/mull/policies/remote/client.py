@@ -16,8 +16,8 @@ import aiohttp
 
 from mull.core.codec import Json
 from mull.core.errors import MullError
-from mull.policies.openai.address import Address, ApiKey
-from mull.policies.openai.fields import NOTHING, Fields, fields_of, items_of, parse, text_of
+from mull.policies.remote.address import Address, ApiKey
+from mull.policies.remote.fields import NOTHING, Fields, fields_of, items_of, parse, text_of
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _SHOWN: Final = 300

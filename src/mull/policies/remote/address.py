@@ -6,7 +6,6 @@ from typing import Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from mull.core.errors import BadInputError
-from mull.policies.openai.dialects import dialect_of_host
 
 DEFAULT_KEY_VARIABLE: Final = "MULL_API_KEY"
 """Holds the key of servers that are no known provider's."""
@@ -72,15 +71,6 @@ class Address:
     def host(self) -> str:
         """The host's name."""
         return urlsplit(self.url).hostname or ""
-
-    @property
-    def key_variable(self) -> str:
-        """The environment variable where the key to it is looked for, unless another is named.
-
-        A provider's own key goes to that provider alone, never to another server.
-        """
-        dialect = dialect_of_host(self.host)
-        return dialect.key_variable if dialect else DEFAULT_KEY_VARIABLE
 
     @property
     def root(self) -> str:

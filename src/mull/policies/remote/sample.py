@@ -7,9 +7,9 @@ from typing import Final
 from mull.core.expansion import Call, Delta, ExpansionKind, Failed, Finish, Grown, Outcome
 from mull.core.steps import StepKind
 from mull.core.usage import Usage
-from mull.policies.openai.marks import MARK
-from mull.policies.openai.pieces import Ending, Kept, Piece, Reported
-from mull.policies.openai.reader import LINE_END, Line, StepReader
+from mull.policies.remote.marks import MARK
+from mull.policies.remote.pieces import Ending, Kept, Piece, Reported
+from mull.policies.remote.reader import LINE_END, Line, StepReader
 
 _FINISHES: Final = {
     Ending.TURN: Finish.STOP,
