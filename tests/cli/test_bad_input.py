@@ -10,7 +10,7 @@ from replies import GAME, PRODUCT, REPLIES, scripted
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (("--strategy", "best_of"), "no strategy `best_of`; known: beam, best_of_n", "`best_of_n`"),
+        (("--strategy", "best_of"), "no strategy `best_of`; known: beam, best_", "`best_of_n`"),
         (("--verifier", "countdwn"), "no verifier `countdwn`; known: assertions", "`countdown`"),
         (("--budget-tokens", "0"), "`budget_tokens` is 0", "positive"),
         (("--budget-tokens", "-5"), "`budget_tokens` is -5", "positive"),

@@ -170,3 +170,17 @@ def test_a_server_that_lacks_what_a_strategy_needs_is_named(mull: Mull, server: 
     assert "`other/chat:fake-1` does not offer" in ran.err
     assert "hint: " in ran.err
     assert not server.bodies
+
+
+def test_an_answer_from_a_server_may_be_long_unless_somebody_says_otherwise(
+    mull: Mull, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asking = ("solve", QUESTION, "--model", model_of(server), "--n", "1")
+    mull(*asking)
+    mull(*asking, "--max-tokens", "99")
+    Path("mull.toml").write_text("[strategies.best_of_n]\nmax_tokens = 98\n")
+    mull(*asking)
+    mull("eval", "letters", "--count", "1", "--budgets", "1", "--no-baselines", "--model",
+         model_of(server))  # fmt: skip
+    assert [body["max_tokens"] for body in server.bodies] == [4096, 99, 98, 4096]

@@ -1,7 +1,7 @@
 """From what a caller chose to a solver: the one place where a set-up is wired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mull.build.config import NO_FILE, Config
 from mull.build.judges import NamedJudge
@@ -16,6 +16,7 @@ from mull.build.judging import (
 from mull.build.models import OpenModel
 from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy
 from mull.build.ready import close_verifiers, open_verifiers, parts_of
+from mull.build.schemes import BY_PROVIDER, SERVED_TOKENS
 from mull.build.strategies import (
     OWN,
     SearchSettings,
@@ -33,6 +34,7 @@ from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.score import Source
 from mull.core.spec import SolveSpec, Spec
 from mull.policies.revising import RevisingPolicy
+from mull.search import strategy_options
 from mull.solver import Solver
 from mull.verifiers import GenerativeJudge
 from mull.verifiers.function import Check
@@ -116,8 +118,11 @@ def _refuse_self_praise(verifiers: Sequence[Verifier], policy: Policy) -> None:
             )
 
 
-def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
-    """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
+def plan_search(problem: Problem, choice: SearchChoice, model: Spec | None = None) -> SearchPlan:
+    """Names into objects. `BadInputError` for unknown names and for what does not fit together.
+
+    `model` is how the model is opened: it decides how long an answer may be where nobody says.
+    """
     strategy = Spec(choice.strategy) if isinstance(choice.strategy, str) else choice.strategy
     steering = choice.guide or _guide_in(strategy)
     verifier, guide = _verifier(problem, choice.verifier), _verifier(problem, steering)
@@ -135,7 +140,7 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
         table = StrategyTable({spec.name: own_strategy(strategy.name, options)})
         return SearchPlan(spec, table, _there(verifier, guide), made_here)
     spec = strategy_spec(
-        strategy,
+        _long_enough(strategy, model),
         choice.settings,
         None if verifier is None else verifier.source,
         guide=None if guide is None else guide.source,
@@ -143,6 +148,14 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
     )
     used = _there(verifier if "verifier" in spec.options else None, guide)
     return SearchPlan(spec, StrategyTable(), used, made_here)
+
+
+def _long_enough(strategy: Spec, model: Spec | None) -> Spec:
+    """The strategy with answers as long as a served model needs, unless it says otherwise."""
+    is_open = "max_tokens" in strategy_options(strategy.name)
+    if model is None or model.name not in BY_PROVIDER or not is_open:
+        return strategy
+    return replace(strategy, options={"max_tokens": SERVED_TOKENS, **strategy.options})
 
 
 def _guide_in(strategy: Spec | Strategy) -> str | None:

@@ -34,6 +34,9 @@ PRICES: Final = "price_"
 """Prefix of the options of a spec that hold the `Prices` of its model."""
 BY_PROVIDER: Final = frozenset({"openai", "anthropic", "gemini"})
 """Schemes whose models cost what their provider says, and nothing where no prices are given."""
+SERVED_TOKENS: Final = 4_096
+"""What an answer of theirs may take where nobody says: they reason at length, and what is cut off
+is no answer."""
 GROUP: Final = "mull.policies"
 """Entry points whose names are schemes and whose objects are classes like those here."""
 

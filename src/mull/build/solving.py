@@ -74,7 +74,8 @@ async def solve_async(
             own default.
         width: Answers drawn at once by `early_stop`, paths kept by `beam`.
         temperature: Of sampling, above 0.
-        max_tokens: Tokens one answer may take, reasoning included.
+        max_tokens: Tokens one answer may take, reasoning included; by itself 4,096 for a model of
+            `openai:`, `anthropic:` or `gemini:`, and 256 for any other.
         thinking: Whether the model reasons before it answers; `Thinking.OFF` is the direct form.
         verifier: A name, `"auto"` (the exact checker where the problem's kind has one), `"none"`,
             what `mull.read_config().verifier(name)` finds, or a verifier of your own: an object, a
@@ -98,7 +99,7 @@ async def solve_async(
     _check_priced(budget, source)
     asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
-    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
+    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide), source.spec)
     async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
         await plan.open()
         return await plan.solver(opened, kept).solve(

@@ -133,7 +133,13 @@ TemperatureOption = Annotated[
     float, typer.Option("--temperature", help="Of sampling.", rich_help_panel=_DRAW)
 ]
 MaxTokensOption = Annotated[
-    int, typer.Option("--max-tokens", help="Tokens a completion.", rich_help_panel=_DRAW)
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        help="Tokens a completion, thoughts included.",
+        rich_help_panel=_DRAW,
+        show_default="256, or 4096 where a model is behind a server",
+    ),
 ]
 RowsOption = Annotated[
     int,

@@ -1,6 +1,7 @@
 """`mull eval`: how often a model is right, with how much compute."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from mull.build import DEFAULT_MODEL, Config, OpenModel, open_model
 from mull.build.judging import AUTO
+from mull.build.schemes import BY_PROVIDER, SERVED_TOKENS
 from mull.cli.configuration import config_of
 from mull.cli.eval_options import (
     AxisOption,
@@ -51,6 +53,7 @@ from mull.core.expansion import Sampling
 from mull.engine import Dtype
 from mull.evaluation import Axis, Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
+from mull.evaluation.config import LOCAL_TOKENS
 from mull.evaluation.runner import DEFAULT_ROWS
 from mull.tasks import Form, is_task_file, task_named
 
@@ -91,7 +94,7 @@ def evaluate(
     seeds: SeedsOption = 1,
     seed: FirstSeedOption = 0,
     temperature: TemperatureOption = 1.0,
-    max_tokens: MaxTokensOption = 256,
+    max_tokens: MaxTokensOption = None,
     rows: RowsOption = DEFAULT_ROWS,
     workers: WorkersOption = 1,
     device: DeviceOption = "cpu",
@@ -117,7 +120,7 @@ def evaluate(
         num_seeds=seeds,
         seed=seed,
         sampling=Sampling(temperature),
-        max_tokens=max_tokens,
+        max_tokens=_tokens_for(settings, model) if max_tokens is None else max_tokens,
         verifier=judges.verifier(verifier),
         guide=None if guide is None else judges.guide(guide),
         dtype=dtype,
@@ -135,6 +138,12 @@ def evaluate(
     if figure is not None:
         _write_figure(figure, report, axis)
     _show(report, path, axis, markdown=markdown, as_json=as_json)
+
+
+def _tokens_for(settings: Config, models: Sequence[str]) -> int:
+    """What a completion may take where nobody says: the same for all models that are compared."""
+    is_served = any(settings.model(name).spec.name in BY_PROVIDER for name in models)
+    return SERVED_TOKENS if is_served else LOCAL_TOKENS
 
 
 def _open(

@@ -130,7 +130,11 @@ UsdOption = Annotated[
 ]
 MaxTokensOption = Annotated[
     int | None,
-    typer.Option("--max-tokens", help="Tokens one answer may take (256).", rich_help_panel=_LIMITS),
+    typer.Option(
+        "--max-tokens",
+        help="Tokens one answer may take, thoughts included (256; 4096 from a server).",
+        rich_help_panel=_LIMITS,
+    ),
 ]
 JsonOption = Annotated[
     bool,

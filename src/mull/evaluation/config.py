@@ -17,6 +17,8 @@ from mull.search import strategy_options, unguided
 from mull.tasks import Form
 
 FORMS: Final = ("reasoning", "direct")
+LOCAL_TOKENS: Final = 256
+"""Of a completion where nobody says: more than the longest trace of a shipped model takes."""
 MAX_SEEDS: Final = 1_000
 MAX_BUDGET: Final = 10_000
 MAX_TEMPERATURE: Final = 10
@@ -43,7 +45,7 @@ class EvalConfig:
     seed: int = 0
     """Solves use the seeds from here on, one after the other."""
     sampling: Sampling = Sampling()
-    max_tokens: int = 256
+    max_tokens: int = LOCAL_TOKENS
     """Per completion."""
     dtype: Dtype = Dtype.FLOAT32
     """Numerical format of the models: it changes what a seed draws."""
