@@ -19,7 +19,7 @@ from mull.core.protocols import Journal
 from mull.core.solution import Solution
 from mull.core.state import SolveState, replay
 from mull.core.usage import Budget
-from mull.policies.scheduling import Scheduler, Tier
+from mull.policies.scheduling import Scheduled, Scheduler, Tier
 from mull.server.accounts import ANYBODY, Accounts, Payer
 from mull.server.metrics import Metrics
 from mull.server.orders import Order
@@ -176,7 +176,8 @@ class Solves:
             return model
         tier = Tier(labels.get("tier", Tier.STANDARD))
         tenant = labels.get("tenant", ANYBODY)
-        return replace(model, policy=scheduler.policy_for(model.policy, tenant=tenant, tier=tier))
+        program = scheduler.queue.program(tenant, tier)
+        return replace(model, policy=Scheduled(model.policy, scheduler, program))
 
     def _payer(self, labels: Mapping[str, str]) -> Payer:
         return Payer(self.accounts.named(labels.get("tenant", ANYBODY)).account)

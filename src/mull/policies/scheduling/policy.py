@@ -1,107 +1,32 @@
 """A policy around a policy: calls wait for their turn among those of all other solves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
-from mull.core.clock import Clock, SystemClock
 from mull.core.errors import BadInputError, LedgerError, MullError, PolicyError
-from mull.core.expansion import BranchId, Call, Delta, Failed, Grown, NodeId, Outcome
+from mull.core.expansion import (
+    BranchId,
+    Call,
+    Delta,
+    ExpansionKind,
+    Failed,
+    Grown,
+    NodeId,
+    Outcome,
+)
 from mull.core.protocols import Capabilities, Policy
 from mull.core.usage import Usage
-from mull.policies.scheduling.queue import CallQueue, Program, Ticket, Tier
-
-_RATE_SECONDS = 30.0
-"""How far back the measured rate looks, roughly."""
+from mull.policies.scheduling.programs import Program, Ticket
+from mull.policies.scheduling.scheduler import Scheduler
 
 
-@dataclass(slots=True)
-class Scheduler:
-    """The queue in front of one model, and who waits in it. Shared by all its solves."""
+@dataclass(slots=True, eq=False)
+class Leg:
+    """Calls that grow together, from their turn to their end or a pause. Its `expand` owns it."""
 
-    queue: CallQueue
-    clock: Clock = SystemClock()
-    tokens_per_second: float | None = None
-    """What the model has delivered lately while it was busy; None before it was."""
-    on_end: "Callable[[Ticket, float, float], None] | None" = None
-    """Told of a call that has ended, with the seconds it waited and ran."""
-    _marks: dict[Ticket, float] = field(default_factory=dict[Ticket, float])
-    """When a waiting call came, and when a running one started."""
-    _waits: dict[Ticket, float] = field(default_factory=dict[Ticket, float])
-    """Seconds that a running call has waited."""
-    _starts: dict[Ticket, Callable[[Ticket], None]] = field(
-        default_factory=dict[Ticket, Callable[[Ticket], None]]
-    )
-    _mark: float = 0.0
-    _since_mark: float = 0.0
-
-    def policy_for(self, policy: Policy, *, tenant: str, tier: Tier) -> "Scheduled":
-        """The policy as one solve is to use it."""
-        return Scheduled(policy, self, self.queue.program(tenant, tier))
-
-    def submit(self, program: Program, max_tokens: int, start: Callable[[Ticket], None]) -> Ticket:
-        """Queue a call; `start` is called once it may run (after `pump`)."""
-        ticket = self.queue.submit(program, max_tokens)
-        self._starts[ticket], self._marks[ticket] = start, self.clock.now()
-        return ticket
-
-    def pump(self) -> None:
-        """Start what may start now."""
-        if not self.queue.num_running:
-            self._mark, self._since_mark = self.clock.now(), 0.0
-        for ticket in self.queue.dispatch():
-            now = self.clock.now()
-            self._waits[ticket], self._marks[ticket] = now - self._marks[ticket], now
-            self._starts.pop(ticket)(ticket)
-
-    def deliver(self, ticket: Ticket, tokens: int) -> None:
-        """A call has generated tokens."""
-        self.queue.deliver(ticket, tokens)
-        self._since_mark += tokens
-        elapsed = self.clock.now() - self._mark
-        if elapsed >= 1.0:
-            rate, before = self._since_mark / elapsed, self.tokens_per_second
-            share = min(1.0, elapsed / _RATE_SECONDS)
-            self.tokens_per_second = rate if before is None else before + share * (rate - before)
-            self._mark, self._since_mark = self.clock.now(), 0.0
-
-    def leave(self, ticket: Ticket) -> None:
-        """A call has ended, or is not wanted any more."""
-        mark = self._marks.pop(ticket)
-        if ticket.is_running:
-            waited, ran = self._waits.pop(ticket), self.clock.now() - mark
-            self.queue.finish(ticket)
-            if self.on_end is not None:
-                self.on_end(ticket, waited, ran)
-        else:
-            del self._starts[ticket]
-            self.queue.withdraw(ticket)
-        self.pump()
-
-    @asynccontextmanager
-    async def turn(self, program: Program, max_tokens: int) -> AsyncGenerator[Ticket, None]:
-        """Wait until it is a call's turn, and hold its place for as long as the block lasts."""
-        begun = asyncio.Event()
-        ticket = self.submit(program, max_tokens, lambda _: begun.set())
-        self.pump()
-        try:
-            await begun.wait()
-            yield ticket
-        finally:
-            self.leave(ticket)
-
-    def wait_seconds(self, tier: Tier) -> float:
-        """How long the first call of a new solve would wait; 0 while nothing is known."""
-        return self._seconds(self.queue.ahead_of(tier))
-
-    @property
-    def backlog_seconds(self) -> float:
-        """How long all calls that wait now will take; 0 while nothing is known."""
-        return self._seconds(self.queue.backlog)
-
-    def _seconds(self, tokens: float) -> float:
-        return tokens / self.tokens_per_second if self.tokens_per_second else 0.0
+    task: "asyncio.Task[None] | None" = None
 
 
 @dataclass(slots=True)
@@ -109,17 +34,52 @@ class Flight:
     """A call that waits or runs. Owned by its `expand`."""
 
     call: Call
+    """From where it stands now."""
     ticket: Ticket
+    leg: Leg | None = None
+    """None while it waits."""
     num_loose: int = 0
     """Tokens streamed of a step that is not complete yet."""
+    num_lost: int = 0
+    """Tokens drawn beyond the step it was paused at, which no outcome has counted yet."""
+
+    def grow_on(self, grown: Grown) -> None:
+        """The call is to go on behind this step."""
+        drawn = grown.usage.completion_tokens
+        self.call = replace(
+            self.call,
+            grown=(*self.call.grown, grown.step),
+            drawn=self.call.drawn + drawn,
+            max_tokens=self.call.max_tokens - drawn,
+        )
+
+    def lose(self, outcome: Outcome) -> None:
+        """What came of a leg after its pause is thrown away; its tokens leave the call fewer."""
+        if isinstance(outcome, Delta):
+            num_lost = outcome.num_tokens
+            self.num_loose += num_lost
+        else:
+            num_lost = max(0, outcome.usage.generated_tokens - self.num_loose)
+            self.num_loose = 0
+        self.num_lost += num_lost
+        self.call = replace(self.call, max_tokens=self.call.max_tokens - num_lost)
+
+    def with_losses(self, outcome: Grown | Failed) -> Outcome:
+        """The outcome, and what was lost before it."""
+        lost, self.num_lost = Usage(discarded_tokens=self.num_lost), 0
+        return replace(outcome, usage=outcome.usage + lost)
 
 
-_News = Outcome | Ticket | BadInputError | LedgerError
+_News = tuple[Leg, Outcome] | Ticket | BadInputError | LedgerError
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """One solve's view of a shared policy. Made by `Scheduler.policy_for`."""
+    """One solve's view of a shared policy.
+
+    A call gives its place, at the end of a step, to one of a solve that has had less, if the policy
+    can go on there for nothing: what it then generates is what it would have generated.
+    """
 
     policy: Policy
     scheduler: Scheduler
@@ -140,46 +100,117 @@ class Scheduled:
 
     async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
         """Grow every call when its turn comes; those whose turn comes together go together."""
-        news = asyncio.Queue[_News]()
-        flights = dict[BranchId, Flight]()
+        expanding = _Expanding(self.policy, self.scheduler, can_pause=self._can_pause(calls))
+        async with aclosing(expanding.outcomes(self.program, calls)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+    def _can_pause(self, calls: Sequence[Call]) -> bool:
+        """Whether calls can be taken up in the middle; a prompt that costs money is read once."""
+        goes_on = ExpansionKind.TOKENS in self.policy.capabilities.kinds
+        return goes_on and not any(self.policy.quote(call).money_usd for call in calls[:1])
+
+
+@dataclass(slots=True)
+class _Expanding:
+    """One `expand` under way."""
+
+    policy: Policy
+    scheduler: Scheduler
+    can_pause: bool
+    news: asyncio.Queue[_News] = field(default_factory=asyncio.Queue[_News])
+    flights: dict[BranchId, Flight] = field(default_factory=dict[BranchId, Flight])
+    legs: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    """Those that run, or are being cancelled."""
+
+    async def outcomes(
+        self, program: Program, calls: Sequence[Call]
+    ) -> AsyncGenerator[Outcome, None]:
+        """What the calls come to."""
         for call in calls:
-            ticket = self.scheduler.submit(self.program, call.max_tokens, news.put_nowait)
-            flights[call.branch.id] = Flight(call, ticket)
+            ticket = self.scheduler.submit(program, call.max_tokens, self.news.put_nowait)
+            self.flights[call.branch.id] = Flight(call, ticket)
         self.scheduler.pump()
-        running = set[asyncio.Task[None]]()
         try:
-            while flights:
-                outcomes, tickets = await _take(news)
-                if tickets:
-                    ready = [each.call for each in flights.values() if each.ticket in tickets]
-                    running.add(asyncio.create_task(self._grow(ready, news.put_nowait)))
-                for outcome in outcomes:
-                    if isinstance(outcome, MullError):
-                        raise outcome
-                    self._count(outcome, flights)
-                    yield outcome
+            while self.flights:
+                for leg, outcome in await self._take():
+                    if self._is_wanted(leg, outcome):
+                        yield self._counted(outcome, self.flights[outcome.branch_id])
         finally:
-            for task in running:
+            for task in self.legs:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            for flight in flights.values():
+            await asyncio.gather(*self.legs, return_exceptions=True)
+            for flight in self.flights.values():
                 self.scheduler.leave(flight.ticket)
 
-    def _count(self, outcome: Outcome, flights: dict[BranchId, Flight]) -> None:
-        """What was delivered, and whether a slot is free again."""
-        flight = flights[outcome.branch_id]
+    async def _take(self) -> list[tuple[Leg, Outcome]]:
+        """Everything that is there, as soon as something is; whose turn it is starts at once."""
+        taken, tickets = list[tuple[Leg, Outcome]](), set[Ticket]()
+        each = await self.news.get()
+        while True:
+            if isinstance(each, Ticket):
+                tickets.add(each)
+            elif isinstance(each, MullError):
+                raise each
+            else:
+                taken.append(each)
+            if self.news.empty():
+                break
+            each = self.news.get_nowait()
+        wanted = [each for each in taken if self._is_wanted(*each)]
+        if tickets:
+            self._start([each for each in self.flights.values() if each.ticket in tickets])
+        return wanted
+
+    def _is_wanted(self, leg: Leg, outcome: Outcome) -> bool:
+        """Whether it is of a call's present leg; what is of an earlier one is lost."""
+        flight = self.flights.get(outcome.branch_id)
+        if flight is None:
+            model = self.policy.capabilities.model
+            raise PolicyError(f"policy `{model}` sent what it was not asked for: {outcome}")
+        if flight.leg is not leg:
+            flight.lose(outcome)
+        return flight.leg is leg
+
+    def _start(self, ready: Sequence[Flight]) -> None:
+        """Grow together what need not be paused apart."""
+        for group in [[each] for each in ready] if self.can_pause else [ready]:
+            leg = Leg()
+            for flight in group:
+                flight.leg, flight.num_loose = leg, 0
+            task = asyncio.create_task(self._grow(leg, [flight.call for flight in group]))
+            leg.task = task
+            self.legs.add(task)
+            task.add_done_callback(self.legs.discard)
+
+    def _counted(self, outcome: Outcome, flight: Flight) -> Outcome:
+        """Count what was delivered; end or pause the call where that is due."""
         if isinstance(outcome, Delta):
             flight.num_loose += outcome.num_tokens
             self.scheduler.deliver(flight.ticket, outcome.num_tokens)
-            return
+            return outcome
         generated = outcome.usage.generated_tokens
         self.scheduler.deliver(flight.ticket, max(0, generated - flight.num_loose))
         flight.num_loose = 0
         if isinstance(outcome, Failed) or outcome.finish is not None:
-            del flights[outcome.branch_id]
+            del self.flights[outcome.branch_id]
             self.scheduler.leave(flight.ticket)
+        else:
+            self._pause_if_due(flight, outcome)
+        return flight.with_losses(outcome)
 
-    async def _grow(self, calls: Sequence[Call], tell: Callable[[_News], None]) -> None:
+    def _pause_if_due(self, flight: Flight, grown: Grown) -> None:
+        task = flight.leg.task if flight.leg else None
+        if not self.can_pause or task is None:
+            return
+        flight.grow_on(grown)
+        is_near_end = task.done() or flight.call.max_tokens < 1
+        if not is_near_end and self.scheduler.queue.gives_way(flight.ticket):
+            task.cancel()
+            flight.leg = None
+            self.scheduler.pause(flight.ticket)
+
+    async def _grow(self, leg: Leg, calls: Sequence[Call]) -> None:
         """Grow calls whose turn has come; a policy that breaks fails those not ended yet."""
         open_ids = {call.branch.id for call in calls}
         what = f"policy `{self.policy.capabilities.model}`"
@@ -190,30 +221,14 @@ class Scheduled:
                         isinstance(outcome, Grown) and outcome.finish is not None
                     ):
                         open_ids.discard(outcome.branch_id)
-                    tell(outcome)
+                    self.news.put_nowait((leg, outcome))
             message, retryable = f"{what} ended its stream early", True
         except (BadInputError, LedgerError) as error:
-            tell(error)
+            self.news.put_nowait(error)
             return
         except Exception as error:  # noqa: BLE001  (what breaks for some must not break all)
             known = isinstance(error, MullError)
             message = error.message if known else f"{what} failed: {type(error).__name__}: {error}"
             retryable = isinstance(error, PolicyError) and error.retryable
         for branch_id in open_ids:
-            tell(Failed(branch_id, message, retryable=retryable))
-
-
-async def _take(
-    news: asyncio.Queue[_News],
-) -> tuple[list[Outcome | BadInputError | LedgerError], set[Ticket]]:
-    """Everything that is there, as soon as something is."""
-    outcomes, tickets = list[Outcome | BadInputError | LedgerError](), set[Ticket]()
-    each = await news.get()
-    while True:
-        if isinstance(each, Ticket):
-            tickets.add(each)
-        else:
-            outcomes.append(each)
-        if news.empty():
-            return outcomes, tickets
-        each = news.get_nowait()
+            self.news.put_nowait((leg, Failed(branch_id, message, retryable=retryable)))

@@ -4,31 +4,41 @@ A solve (a *program*, as in Autellix, arXiv 2502.13965) makes many calls. Calls 
 requests:
 
 1. Interactive calls go before others while they hold less than their share of the slots.
-2. The tenant with the least service goes first (virtual token counters, arXiv 2401.00588); one that
-   comes back starts level with the others.
+2. Of the tenants within `SLACK` tokens of the one with the least service (virtual token counters,
+   arXiv 2401.00588) that goes first whose program is of the lowest class; one that comes back
+   starts level with the others.
 3. Within a tenant a program that has had less than 1/`AGEING` of an equal share of what the tenant
    got while it was here goes first, every other time: long searches get through, however many short
    ones keep coming, and short ones however many long ones wait.
-4. Else the program with the least service so far, by classes of 64, 256, 1,024, … tokens; in one
+4. Else the program with the least service so far, by classes of 16, 32, 64, … tokens; in one
    class, who came first.
 
-Service is generated tokens, divided by what the tier's weight is. A call that starts is charged
-what calls have cost on average, and what it really cost when it ends: else a burst would look free
-until its tokens come.
+A call that runs may give its place to one whose program is of a lower class: `gives_way` says
+whether, `pause` puts it back in line. That is for where a step ends, if the model can go on there.
+
+Service is generated tokens, divided by what the tier's weight is. A call that starts is charged a
+few tokens in advance: else a burst would look free until its tokens come.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
 from heapq import heapify, heappop, heappush
-from math import log
-from types import MappingProxyType
 from typing import Final
 
+from mull.policies.scheduling.programs import (
+    WEIGHTS,
+    Heap,
+    Program,
+    Tenant,
+    Ticket,
+    Tier,
+    first_of,
+)
+
 AGEING: Final = 1.5
-FIRST_CLASS: Final = 64.0
-"""Tokens up to which a program is in the first class; each class is four times the one before."""
-_RATIO: Final = 4.0
+SLACK: Final = 4096.0
+"""Tokens that a tenant may be ahead of another and still go first for a short request."""
+_ADVANCE: Final = 64.0
+"""Tokens that a call is charged when it starts, at most."""
 _GUESS: Final = 256.0
 """Tokens of a call, before any has ended."""
 _SPARE: Final = 64
@@ -37,86 +47,14 @@ _MEMORY: Final = 0.02
 """Weight of the newest call in the average."""
 
 
-class Tier(StrEnum):
-    """What a caller pays for."""
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Who is next."""
 
-    INTERACTIVE = "interactive"
-    STANDARD = "standard"
-    BATCH = "batch"
-
-
-WEIGHTS: Final = MappingProxyType({Tier.INTERACTIVE: 4.0, Tier.STANDARD: 1.0, Tier.BATCH: 0.25})
-"""A token of service counts one by this."""
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One call's place in the queue."""
-
-    program: "Program"
-    max_tokens: float
-    expected: float = 0.0
-    """What its program was charged when it started."""
-    delivered: float = 0.0
-    is_running: bool = False
-    is_withdrawn: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Program:
-    """One solve in a queue, which owns its counters."""
-
-    tenant: str
-    tier: Tier
-    order: int
-    """Who came first."""
-    service: float = 0.0
-    """Tokens delivered to it, and those expected of its running calls."""
-    fair: float = 0.0
-    """Its equal share of what its tenant got, up to when it last went idle."""
-    joined: float = 0.0
-    """Its tenant's `shared` when it last became active."""
-    waiting: deque[Ticket] = field(default_factory=deque[Ticket])
-    num_running: int = 0
-
-    @property
-    def weighted(self) -> float:
-        """Its service, as its tier counts it."""
-        return self.service / WEIGHTS[self.tier]
-
-    @property
-    def level(self) -> int:
-        """Its class of service, from 0."""
-        ratio = self.weighted / FIRST_CLASS
-        return 0 if ratio < 1 else 1 + int(log(ratio, _RATIO))
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it has calls here."""
-        return bool(self.waiting) or self.num_running > 0
-
-
-_Heap = list[tuple[float, int, Program]]
-"""Programs by what orders them, then by who came first; entries may lag behind."""
-
-
-@dataclass(slots=True, eq=False)
-class Tenant:
-    """Whoever's programs these are. The queue owns it."""
-
-    service: float = 0.0
-    """Weighted, like a program's."""
-    shared: float = 0.0
-    """What a program here from the beginning would have got, had all the tenant's shared alike."""
-    num_waiting: int = 0
-    num_active: int = 0
-    """Programs with calls here."""
-    was_starved: bool = False
-    """Whether the call that started last was a starved program's."""
-    ready: _Heap = field(default_factory=_Heap)
-    """By class."""
-    starving: _Heap = field(default_factory=_Heap)
-    """By the value of `shared` from which on they count as starved."""
+    program: Program
+    tenant: Tenant | None = None
+    """Whose turn it is; None where an interactive call goes before all turns."""
+    is_starved: bool = False
 
 
 @dataclass(slots=True)
@@ -140,7 +78,7 @@ class CallQueue:
     num_waiting_programs: int = 0
     """Programs whose calls these are."""
     _tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
-    _fast: _Heap = field(default_factory=_Heap)
+    _fast: Heap = field(default_factory=Heap)
     """Interactive programs, whoever's they are, by class."""
     _num_programs: int = 0
 
@@ -169,10 +107,12 @@ class CallQueue:
         """Start calls until the slots are full or nobody waits; those that were started."""
         started = list[Ticket]()
         while self.num_running < self.slots and self.num_waiting:
-            program = self._next()
-            if program is None:
+            choice = self._next()
+            if choice is None:
                 break
-            started.append(self._start(program))
+            if choice.tenant is not None:
+                choice.tenant.was_starved = choice.is_starved
+            started.append(self._start(choice.program))
         return started
 
     def deliver(self, ticket: Ticket, tokens: float) -> None:
@@ -187,14 +127,30 @@ class CallQueue:
 
     def finish(self, ticket: Ticket) -> None:
         """A running call has ended, however."""
-        program = ticket.program
-        ticket.is_running = False
-        self.num_running -= 1
-        program.num_running -= 1
-        self.num_interactive -= program.tier is Tier.INTERACTIVE
-        self._charge(program, min(0.0, ticket.delivered - ticket.expected))
+        self._stop(ticket)
         self.average += _MEMORY * (ticket.delivered - self.average)
-        self._rest(program)
+        self._rest(ticket.program)
+
+    def gives_way(self, ticket: Ticket) -> bool:
+        """Whether a running call should be paused, now that a step of it has ended.
+
+        That is where whoever would be next has had less, by a class: else two would take turns at
+        every step.
+        """
+        if not self.num_waiting:
+            return False
+        choice = self._next(without=ticket)
+        return choice is not None and choice.program.level < ticket.program.level
+
+    def pause(self, ticket: Ticket) -> None:
+        """A running call stops, and waits to go on."""
+        self._stop(ticket)
+        program, tenant = ticket.program, self._tenants[ticket.program.tenant]
+        tenant.num_waiting += 1
+        program.waiting.appendleft(ticket)
+        self._count_waiting(program, 1)
+        if len(program.waiting) == 1:
+            self._offer(program, tenant)
 
     def withdraw(self, ticket: Ticket) -> None:
         """A waiting call is not wanted any more."""
@@ -220,17 +176,34 @@ class CallQueue:
 
     # Choosing
 
-    def _next(self) -> Program | None:
-        fast = _first(self._fast)
-        if self.num_running - self.num_interactive >= self.slots - self.num_reserved:
-            return fast
-        if fast is not None and self.num_interactive < self.interactive_share * self.slots:
-            return fast
-        waiting = (each for each in self._tenants.values() if each.num_waiting)
-        tenant = min(waiting, key=lambda each: each.service)
+    def _next(self, without: Ticket | None = None) -> _Choice | None:
+        """Whose call starts next, if it may; `without` one that runs."""
+        freed = without is not None
+        num_interactive = self.num_interactive - (freed and without.program.is_interactive)
+        num_others = self.num_running - freed - num_interactive
+        fast = first_of(self._fast)
+        has_share = num_interactive < self.interactive_share * self.slots
+        if num_others >= self.slots - self.num_reserved or has_share:
+            if fast is not None:
+                return _Choice(fast)
+            if num_others >= self.slots - self.num_reserved:
+                return None
+        return self._in_turn()
+
+    def _in_turn(self) -> _Choice | None:
+        """The tenant's that has had little, and in it who has had little."""
+        waiting = [each for each in self._tenants.values() if each.num_waiting]
+        if not waiting:
+            return None
+        most = min(each.service for each in waiting) + SLACK
+        firsts = [
+            (program.level, each.service, program.order, program, each)
+            for each in waiting
+            if each.service <= most and (program := first_of(each.ready)) is not None
+        ]
+        *_, program, tenant = min(firsts)
         starved = None if tenant.was_starved else self._most_starved(tenant)
-        tenant.was_starved = starved is not None
-        return starved or _first(tenant.ready)
+        return _Choice(starved or program, tenant, starved is not None)
 
     def _most_starved(self, tenant: Tenant) -> Program | None:
         heap = tenant.starving
@@ -251,14 +224,21 @@ class CallQueue:
     def _start(self, program: Program) -> Ticket:
         ticket = program.waiting.popleft()
         ticket.is_running = True
-        ticket.expected = min(ticket.max_tokens, self.average)
+        ticket.expected = max(ticket.delivered, min(ticket.max_tokens, self.average, _ADVANCE))
         self._count_waiting(program, -1)
         self._tenants[program.tenant].num_waiting -= 1
         self.num_running += 1
         program.num_running += 1
-        self.num_interactive += program.tier is Tier.INTERACTIVE
-        self._charge(program, ticket.expected)
+        self.num_interactive += program.is_interactive
+        self._charge(program, ticket.expected - ticket.delivered)
         return ticket
+
+    def _stop(self, ticket: Ticket) -> None:
+        ticket.is_running = False
+        self.num_running -= 1
+        ticket.program.num_running -= 1
+        self.num_interactive -= ticket.program.is_interactive
+        self._charge(ticket.program, min(0.0, ticket.delivered - ticket.expected))
 
     # Counting
 
@@ -275,7 +255,7 @@ class CallQueue:
     def _count_waiting(self, program: Program, change: int) -> None:
         """After a call has joined those of its program that wait, or left them."""
         self.num_waiting += change
-        self.num_waiting_interactive += change * (program.tier is Tier.INTERACTIVE)
+        self.num_waiting_interactive += change * program.is_interactive
         if len(program.waiting) == (1 if change > 0 else 0):
             self.num_waiting_programs += change
 
@@ -293,7 +273,7 @@ class CallQueue:
                 heapify(heap)
         entry = (program.level, program.order, program)
         heappush(tenant.ready, entry)
-        if program.tier is Tier.INTERACTIVE:
+        if program.is_interactive:
             heappush(self._fast, entry)
         heappush(tenant.starving, (self._threshold(program), program.order, program))
 
@@ -314,17 +294,3 @@ class CallQueue:
         is_open = self.num_running - self.num_interactive < num_open
         if is_open and self.num_running < self.slots and self.num_waiting:
             raise AssertionError("a slot is free while a call waits")
-
-
-def _first(ready: _Heap) -> Program | None:
-    """The program of the lowest class, brought up to date; None if nobody waits."""
-    while ready:
-        level, order, program = ready[0]
-        if not program.waiting:
-            heappop(ready)
-        elif program.level != level:
-            heappop(ready)
-            heappush(ready, (program.level, order, program))
-        else:
-            return program
-    return None
