@@ -58,6 +58,7 @@ async def serving(
     accounts: Accounts | None = None,
     slots: int | None = None,
     load: Load | None = None,
+    head_seconds: float = 20.0,
 ) -> AsyncGenerator[Served, None]:
     """Serve one policy, called `toy`, for as long as the block lasts."""
     models = {"toy": OpenModel(policy, Spec("scripted", {"file": "toy"}))}
@@ -66,7 +67,8 @@ async def serving(
     gateway = Gateway(
         models, Solves(models, journal or MemoryJournal(), accounts, queues), load or Load()
     )
-    async with listening(app_of(gateway), Place(port=0)) as url:
+    place = Place(port=0, head_seconds=head_seconds)
+    async with listening(app_of(gateway), place) as url:
         yield Served(url, gateway)
         await gateway.solves.drain(0)
 

@@ -10,7 +10,7 @@ from mull.core.solution import Solution
 from mull.core.steps import Step, StepKind
 from mull.core.tree import Node
 from mull.core.usage import Usage
-from mull.server.errors import upstream_failed
+from mull.server.errors import upstream_failed, without_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _searched(solution: Solution) -> Answer:
     reasoning = said(path.steps, StepKind.THOUGHT) if path else ""
     is_whole = not solution.stop.is_budget and solution.stop is not StopReason.CANCELLED
     if solution.answer is None:
-        why = "; ".join(solution.notes) or "nothing finished"
+        why = without_places("; ".join(solution.notes)) or "nothing finished"
         return Answer(None, None, reasoning, is_whole, f"no answer can be given: {why}")
     text = readable_answer(solution.tree.problem, solution.answer)
     return Answer(None, text, reasoning, is_whole)
@@ -100,5 +100,5 @@ def outcome_of(solution: Solution, *, is_plain: bool) -> dict[str, object]:
         "solve_id": solution.solve_id,
         "stop": solution.stop.value,
         "confidence": None if is_plain else solution.confidence,
-        "notes": [] if is_plain else list(solution.notes),
+        "notes": [] if is_plain else [without_places(note) for note in solution.notes],
     }

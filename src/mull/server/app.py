@@ -65,7 +65,8 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send, NOBODY)
+        seconds = self.gateway.load.body_seconds
+        exchange = Exchange(scope, receive, send, NOBODY, body_seconds=seconds)
         started = time.perf_counter()
         try:
             if not self.is_open:

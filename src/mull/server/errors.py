@@ -1,5 +1,8 @@
 """Errors as clients of an API see them: a status, a kind, a message and what it is about."""
 
+import re
+from typing import Final
+
 from mull.core.errors import (
     BadInputError,
     MullError,
@@ -8,6 +11,19 @@ from mull.core.errors import (
     UnknownNameError,
     UnknownSolveError,
 )
+
+_PLACES: Final = re.compile(
+    r"`?https?://[^\s`'\"]+`?"
+    r"|\[(?:Errno|Multiple exceptions|Connect call failed)[^\]]*\]?"
+    r"|\bhost \S+:\d+(?: ssl:\S+)?"
+    r"|(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?"
+)
+"""Where something is on the owner's network, as errors of clients spell it."""
+
+
+def without_places(text: str) -> str:
+    """What failed, in the words of an error, but not where: that is the owner's business."""
+    return " ".join(_PLACES.sub("its server", text).split())
 
 
 class ApiError(MullError):
@@ -55,7 +71,7 @@ def upstream_failed(message: str, *, retryable: bool) -> ApiError:
     """The error for a model that failed: never the caller's fault, and never an answer."""
     return ApiError(
         503 if retryable else 502,
-        message,
+        without_places(message),
         kind="upstream_error",
         code="upstream_failed",
         retry_after=1.0 if retryable else None,

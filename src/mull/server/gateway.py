@@ -10,7 +10,7 @@ from mull.core.digest import content_digest
 from mull.core.errors import UnknownSolveError
 from mull.core.solution import Solution
 from mull.core.state import SolveState
-from mull.policies.scheduling import Scheduler, Tier
+from mull.policies.scheduling import CallQueue, Scheduler, Tier
 from mull.server.accounts import Caller
 from mull.server.errors import ApiError, ClientLeftError
 from mull.server.http import Exchange
@@ -19,6 +19,8 @@ from mull.server.orders import Order
 from mull.server.solves import Live, Solves, Watcher
 
 SOLVE_HEADER = "x-mull-solve"
+CHECK_SLOTS = 4
+"""Requests whose answers are judged at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Load:
     """Before the first call of a new request would begin."""
     max_waiting: int = 10_000
     """Calls."""
+    body_seconds: float = 60.0
+    """In which a request's body must have come."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,8 @@ class Gateway:
     """By the name they are served under; the first is the default."""
     solves: Solves
     load: Load = Load()
+    checks: Scheduler = field(default_factory=lambda: Scheduler(CallQueue(CHECK_SLOTS)))
+    """The queue before the verifiers, of answers that came from elsewhere."""
     passages: Mapping[str, Passage] = field(init=False)
     """The models whose own server takes plain requests as they are."""
 
@@ -98,18 +104,18 @@ class Gateway:
             yield
             return
         given = caller.tier(tier or Tier.STANDARD)
-        self._check_queue(model, scheduler, given)
+        self.check_queue(f"model `{model}`", scheduler, given)
         program = scheduler.queue.program(caller.tenant, given)
         async with scheduler.turn(program, max_tokens):
             yield
 
-    def _check_queue(self, model: str, scheduler: Scheduler, tier: Tier) -> None:
+    def check_queue(self, what: str, scheduler: Scheduler, tier: Tier) -> None:
         """ApiError 429 where the first call would wait too long."""
         wait, load = scheduler.wait_seconds(tier), self.load
         if wait > load.refuses_at or scheduler.queue.num_waiting >= load.max_waiting:
             raise ApiError(
                 429,
-                f"{scheduler.queue.num_waiting} calls wait for model `{model}`",
+                f"{scheduler.queue.num_waiting} calls wait for {what}",
                 kind="rate_limit_error",
                 code="overloaded",
                 retry_after=max(1.0, wait - load.refuses_at),
@@ -120,7 +126,7 @@ class Gateway:
         scheduler = self.solves.schedulers.get(order.model)
         if scheduler is None:
             return order
-        self._check_queue(order.model, scheduler, caller.tier(order.tier))
+        self.check_queue(f"model `{order.model}`", scheduler, caller.tier(order.tier))
         wait, load = scheduler.backlog_seconds, self.load
         if wait > load.shrinks_at and not order.is_plain:
             return order.shrunk(load.shrinks_at / wait)
@@ -134,24 +140,33 @@ class Gateway:
         if key is None:
             return self.solves.start(order, token_hex(8), labels)
         solve_id, running = content_digest("idempotent", caller.tenant, key), self.solves.live
-        live = running.get(solve_id) or await self._stored(solve_id)
+        is_stored = solve_id not in running and await self._is_stored(order, solve_id, caller)
         # Another request with the same key may have begun it meanwhile.
-        live = live or running.get(solve_id) or self.solves.start(order, solve_id, labels)
-        if live.labels.get("order") != order.digest:
-            raise ApiError(
-                422, "the `Idempotency-Key` was used for another request", code="key_reused"
-            )
-        return live
+        if (live := running.get(solve_id)) is not None:
+            _check_same(order, live.labels)
+            return live
+        if is_stored:
+            return await self.solves.go_on(solve_id, keeps_going=False)
+        return self.solves.start(order, solve_id, labels)
 
     async def state(self, exchange: Exchange) -> SolveState:
         """The solve of the request's path, if it is the caller's."""
         return await self.solves.state(exchange.path_params["solve_id"], exchange.caller.tenant)
 
-    async def _stored(self, solve_id: str) -> Live | None:
+    async def _is_stored(self, order: Order, solve_id: str, caller: Caller) -> bool:
+        """Whether this request came before; looked at before anything of it goes on."""
         try:
-            return await self.solves.go_on(solve_id, keeps_going=False)
+            state = await self.solves.state(solve_id, caller.tenant)
         except UnknownSolveError:
-            return None
+            return False
+        _check_same(order, state.started.labels)
+        return True
+
+
+def _check_same(order: Order, labels: Mapping[str, str]) -> None:
+    """ApiError 422 where an `Idempotency-Key` stands for a request that asked for another thing."""
+    if labels.get("order") != order.digest:
+        raise ApiError(422, "the `Idempotency-Key` was used for another request", code="key_reused")
 
 
 def out_of_quota(caller: Caller, message: str) -> ApiError:

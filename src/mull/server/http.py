@@ -37,6 +37,8 @@ class Exchange:
     caller: Caller
     max_body: int = 4 << 20
     """Bytes of a request body; a larger one is refused before it is read to its end."""
+    body_seconds: float = 60.0
+    """In which a request body must have come."""
     headers: Headers = field(init=False)
     extra_headers: dict[str, str] = field(default_factory=dict[str, str])
     """What the answer carries beside its own."""
@@ -57,7 +59,15 @@ class Exchange:
         return params
 
     async def body(self) -> bytes:
-        """The whole request body. ApiError 413 if it is too large."""
+        """The whole request body. ApiError 413 if it is too large, 408 if it does not come."""
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                return await self._body()
+        except TimeoutError:
+            message = f"the request's body did not come within {self.body_seconds:g} seconds"
+            raise ApiError(408, message, kind="timeout_error", code="slow_body") from None
+
+    async def _body(self) -> bytes:
         parts, size = list[bytes](), 0
         while True:
             message = await self.receive()

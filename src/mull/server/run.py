@@ -7,11 +7,16 @@ import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mull.core.errors import BadInputError
+
+MAX_HEAD: Final = 64 << 10
+"""Bytes of all headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Place:
     host: str = "127.0.0.1"
     port: int = 8000
     """0: any that is free."""
+    head_seconds: float = 20.0
+    """From a connection's beginning, or a request's first byte, to the end of its headers."""
 
     def bound(self) -> socket.socket:
         """The socket; `BadInputError` if somebody else has the place."""
@@ -36,6 +43,47 @@ class Place:
                 hint="choose another with --host and --port",
             ) from error
         return listener
+
+
+class _Connection(HttpToolsProtocol):
+    """Closes on who takes too long to say what is wanted, or says too much of it."""
+
+    head_seconds: float = 20.0
+    head_timer: asyncio.TimerHandle | None = None
+    head_size: int = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_size = 0
+        if self.head_timer is None:
+            self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.head_size += len(name) + len(value)
+        if self.head_size > MAX_HEAD:
+            self.transport.abort()
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self.head_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self.head_timer is not None:
+            self.head_timer.cancel()
+            self.head_timer = None
 
 
 class _Server(uvicorn.Server):
@@ -54,8 +102,13 @@ async def listening(
 
     At the end no new connection is taken, and answers under way have `grace_seconds` to end.
     """
+
+    class Connection(_Connection):
+        head_seconds = place.head_seconds
+
     config = uvicorn.Config(
         app,
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

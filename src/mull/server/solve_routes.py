@@ -2,19 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from mull.build import readable_answer
-from mull.core.events import Event, event_to_json
+from mull.core.events import BranchFailed, Event, SolveEnded, SolveStarted, event_to_json
 from mull.core.expansion import Delta
+from mull.core.spec import Spec
 from mull.core.state import SolveState
 from mull.core.steps import Step
 from mull.core.tree import Node, SearchTree
 from mull.core.usage import Budget
 from mull.server.answers import spending_of
-from mull.server.errors import ApiError
+from mull.server.errors import ApiError, without_places
 from mull.server.fields import BudgetFields
 from mull.server.gateway import Gateway
 from mull.server.http import PING, PING_SECONDS, Exchange, event
@@ -61,7 +63,7 @@ def solve_as_json(solve_id: str, state: SolveState, *, is_live: bool) -> dict[st
         "stop": ended.stop.value if ended else None,
         "answer": readable_answer(tree.problem, answer) if answer is not None else None,
         "confidence": ended.confidence if ended else None,
-        "notes": list(ended.notes) if ended else [],
+        "notes": [without_places(note) for note in ended.notes] if ended else [],
     }
 
 
@@ -120,10 +122,23 @@ async def _send_trace(gateway: Gateway, exchange: Exchange, solve_id: str, skipp
             lines = list[bytes]()
             for each in news:
                 if position >= skipped:
-                    body = event_to_json(each)
+                    body = event_to_json(_shown(each))
                     lines.append(event(body, name=str(body["event"]), number=position))
                 position += 1
             await exchange.send_events(b"".join(lines) or PING)
+
+
+def _shown(happened: Event) -> Event:
+    """The event without what it says of the owner's network."""
+    match happened:
+        case SolveStarted(spec=spec):
+            return replace(happened, spec=replace(spec, policy=Spec(spec.policy.name)))
+        case BranchFailed(failed):
+            return BranchFailed(replace(failed, message=without_places(failed.message)))
+        case SolveEnded(notes=notes):
+            return replace(happened, notes=tuple(map(without_places, notes)))
+        case _:
+            return happened
 
 
 async def _trace(gateway: Gateway, solve_id: str) -> AsyncGenerator[list[Event], None]:
@@ -164,8 +179,6 @@ async def extend(gateway: Gateway, exchange: Exchange) -> None:
     extra = decoded(ExtendRequest, await exchange.body()).budget.budget(field="budget")
     state = await gateway.state(exchange)
     gateway.check_open(exchange.caller)
-    if solve_id in gateway.solves.live:
-        raise ApiError(409, f"solve `{solve_id}` is running", code="solve_running")
     for name, more, limit in (
         ("tokens", extra.max_tokens, state.budget.max_tokens),
         ("seconds", extra.max_seconds, state.budget.max_seconds),

@@ -21,6 +21,7 @@ from mull.core.state import SolveState, replay
 from mull.core.usage import Budget
 from mull.policies.scheduling import Scheduled, Scheduler, Tier
 from mull.server.accounts import ANYBODY, Accounts, Payer
+from mull.server.errors import ApiError
 from mull.server.metrics import Metrics
 from mull.server.orders import Order
 from mull.solver import Solver
@@ -149,10 +150,15 @@ class Solves:
     async def go_on(
         self, solve_id: str, *, extra: Budget | None = None, keeps_going: bool = True
     ) -> Live:
-        """Resume a solve that nobody runs, with `extra` on top of its budget where given."""
+        """Resume a solve, with `extra` on top of its budget where given.
+
+        One that runs is left to run; ApiError 409 where it was to get more.
+        """
         events = await self.journal.load(solve_id)
         if (live := self.live.get(solve_id)) is not None:
-            return live  # somebody else was faster
+            if extra is not None:  # its budget is promised already, to whoever was faster
+                raise ApiError(409, f"solve `{solve_id}` is running", code="solve_running")
+            return live
         state = replay(events)
         started = state.started
         spec = started.spec
