@@ -7,6 +7,7 @@ from zlib import crc32
 from mull.control.fixed import Fixed
 from mull.core.answers import text_key
 from mull.core.clock import Clock, SystemClock
+from mull.core.expansion import Call, Delta, Expansion, ExpansionKind, Failed, Grown, Limits
 from mull.core.journal import MemoryJournal
 from mull.core.problem import Problem
 from mull.core.protocols import Journal, Policy, Verifier
@@ -14,11 +15,27 @@ from mull.core.score import Score, Source, Verdict
 from mull.core.spec import SolveSpec, Spec
 from mull.core.states import StateKey, no_state
 from mull.core.steps import Trajectory
+from mull.core.tree import SearchTree
 from mull.core.usage import Usage
 from mull.search import strategy_of
 from mull.solver import Solver
 
 PROBLEM = Problem.of("What is six times seven?")
+
+
+def calls_for(policy: Policy, count: int = 1, max_tokens: int = 50) -> list[Call]:
+    """Whole answers to the problem, as a solver would ask for them."""
+    tree = SearchTree(PROBLEM, policy.capabilities.model, seed=1)
+    expansion = Expansion((tree.root,), ExpansionKind.FINISH, count, limits=Limits(max_tokens))
+    return [tree.call(branch) for branch in tree.ask(expansion)]
+
+
+async def grown(policy: Policy, calls: Sequence[Call]) -> list[Grown]:
+    """Every step of the calls, of which none may fail."""
+    outcomes = [each async for each in policy.expand(calls) if not isinstance(each, Delta)]
+    failed = [each.message for each in outcomes if isinstance(each, Failed)]
+    assert not failed
+    return [each for each in outcomes if isinstance(each, Grown)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,3 +184,11 @@ def test_an_answer_from_a_server_may_be_long_unless_somebody_says_otherwise(
     mull("eval", "letters", "--count", "1", "--budgets", "1", "--no-baselines", "--model",
          model_of(server))  # fmt: skip
     assert [body["max_tokens"] for body in server.bodies] == [4096, 99, 98, 4096]
+
+
+def test_an_answer_from_a_server_leaves_half_of_its_window_to_the_prompt(
+    mull: Mull, server: FakeServer
+) -> None:
+    server.extra["/v1/models"] = lambda _: {"data": [{"id": "fake-1", "max_model_len": 512}]}
+    mull("solve", QUESTION, "--model", model_of(server), "--n", "1")
+    assert [body["max_tokens"] for body in server.bodies] == [256]

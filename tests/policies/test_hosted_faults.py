@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from doubles import solver_with
+from doubles import calls_for, solver_with
 from servers.fake import FakeServer, Handler, Json, hangs, refuses, resets, served, shows, streams
 from servers.providers import ANTHROPIC, GEMINI, Provider, provider_server
 
@@ -17,14 +17,12 @@ from mull.build.schemes import open_served, spec_of
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.events import StopReason
 from mull.core.expansion import (
-    Call,
     Delta,
     Expansion,
     ExpansionKind,
     Failed,
     Finish,
     Grown,
-    Limits,
     Sampling,
 )
 from mull.core.problem import Problem
@@ -53,12 +51,6 @@ async def policy_for(
         address = provider.address(f"{server.url.removesuffix('/v1')}#fake-1")
         opening = provider.open(address, **{"settings": QUICK, **options})
         yield await stack.enter_async_context(opening), server
-
-
-def calls_for(policy: HostedPolicy, count: int = 1, max_tokens: int = 50) -> list[Call]:
-    tree = SearchTree(Problem.of("What is six times seven?"), policy.capabilities.model, seed=1)
-    expansion = Expansion((tree.root,), ExpansionKind.FINISH, count, limits=Limits(max_tokens))
-    return [tree.call(branch) for branch in tree.ask(expansion)]
 
 
 async def outcomes(name: str, *handlers: Handler, **options: Any) -> list[Grown | Failed]:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from doubles import solver_with
+from doubles import calls_for, solver_with
 from servers.fake import (
     FakeServer,
     Handler,
@@ -27,7 +27,7 @@ from servers.fake import (
 
 from mull.core.errors import BadInputError
 from mull.core.events import StopReason
-from mull.core.expansion import Call, Delta, Expansion, ExpansionKind, Failed, Finish, Grown, Limits
+from mull.core.expansion import Delta, Expansion, ExpansionKind, Failed, Finish, Grown
 from mull.core.problem import Problem
 from mull.core.seeds import derive_seed
 from mull.core.spec import Spec
@@ -59,12 +59,6 @@ async def policy_for(
         address = Address.parse(f"{server.url}#fake-1")
         policy = await stack.enter_async_context(open_openai_policy(address, settings=settings))
         yield policy, server
-
-
-def calls_for(policy: OpenAIPolicy, count: int = 1, max_tokens: int = 50) -> list[Call]:
-    tree = SearchTree(Problem.of("What is six times seven?"), policy.capabilities.model, seed=1)
-    expansion = Expansion((tree.root,), ExpansionKind.FINISH, count, limits=Limits(max_tokens))
-    return [tree.call(branch) for branch in tree.ask(expansion)]
 
 
 async def outcomes(

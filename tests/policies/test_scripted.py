@@ -1,8 +1,7 @@
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from doubles import PROBLEM
+from doubles import PROBLEM, grown
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,10 +36,6 @@ def calls_of(
 
 def says(*replies: Reply | str, **settings: object) -> ScriptedPolicy:
     return replace(ScriptedPolicy(by_sample({PROBLEM.statement: replies})), **settings)
-
-
-async def grown(policy: ScriptedPolicy, calls: Sequence[Call]) -> list[Grown]:
-    return [each async for each in policy.expand(calls) if isinstance(each, Grown)]
 
 
 async def test_a_reply_comes_in_lines_thoughts_before_the_answer() -> None:

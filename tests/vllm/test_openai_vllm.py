@@ -10,11 +10,11 @@ from shutil import copytree
 from urllib.request import Request, urlopen
 
 import pytest
+from doubles import grown
 from policies.test_openai_llama import (
     STATEMENTS,
     Rig,
     calls_for,
-    grown,
     policy,
     test_a_problem_that_spells_special_tokens_is_still_data,
     test_a_stepwise_expansion_through_the_solver,

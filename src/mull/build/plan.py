@@ -34,7 +34,6 @@ from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.score import Source
 from mull.core.spec import SolveSpec, Spec
 from mull.policies.revising import RevisingPolicy
-from mull.search import strategy_options
 from mull.solver import Solver
 from mull.verifiers import GenerativeJudge
 from mull.verifiers.function import Check
@@ -67,6 +66,20 @@ class SearchPlan:
     verifiers: tuple[Verifier, ...] = ()
     made: tuple[Verifier, ...] = ()
     """Those of them that were made by name, to be closed with the plan."""
+
+    def fitted(self, model: OpenModel) -> "SearchPlan":
+        """The same search with answers as long as a served model needs, where nobody says.
+
+        At most half of its window, if that is known: the prompt has to fit as well.
+        """
+        options = self.strategy.options
+        has_limit = self.strategy.name.startswith(OWN) or "max_tokens" in options
+        if has_limit or model.spec.name not in BY_PROVIDER:
+            return self
+        window = model.policy.capabilities.window
+        longest = min(SERVED_TOKENS, window // 2) if window else SERVED_TOKENS
+        spec = replace(self.strategy, options={**options, "max_tokens": longest})
+        return replace(self, strategy=spec)
 
     async def open(self) -> None:
         """Open the verifiers that need it; an error here comes before anything is spent."""
@@ -118,11 +131,8 @@ def _refuse_self_praise(verifiers: Sequence[Verifier], policy: Policy) -> None:
             )
 
 
-def plan_search(problem: Problem, choice: SearchChoice, model: Spec | None = None) -> SearchPlan:
-    """Names into objects. `BadInputError` for unknown names and for what does not fit together.
-
-    `model` is how the model is opened: it decides how long an answer may be where nobody says.
-    """
+def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
+    """Names into objects. `BadInputError` for unknown names and for what does not fit together."""
     strategy = Spec(choice.strategy) if isinstance(choice.strategy, str) else choice.strategy
     steering = choice.guide or _guide_in(strategy)
     verifier, guide = _verifier(problem, choice.verifier), _verifier(problem, steering)
@@ -140,7 +150,7 @@ def plan_search(problem: Problem, choice: SearchChoice, model: Spec | None = Non
         table = StrategyTable({spec.name: own_strategy(strategy.name, options)})
         return SearchPlan(spec, table, _there(verifier, guide), made_here)
     spec = strategy_spec(
-        _long_enough(strategy, model),
+        strategy,
         choice.settings,
         None if verifier is None else verifier.source,
         guide=None if guide is None else guide.source,
@@ -148,14 +158,6 @@ def plan_search(problem: Problem, choice: SearchChoice, model: Spec | None = Non
     )
     used = _there(verifier if "verifier" in spec.options else None, guide)
     return SearchPlan(spec, StrategyTable(), used, made_here)
-
-
-def _long_enough(strategy: Spec, model: Spec | None) -> Spec:
-    """The strategy with answers as long as a served model needs, unless it says otherwise."""
-    is_open = "max_tokens" in strategy_options(strategy.name)
-    if model is None or model.name not in BY_PROVIDER or not is_open:
-        return strategy
-    return replace(strategy, options={"max_tokens": SERVED_TOKENS, **strategy.options})
 
 
 def _guide_in(strategy: Spec | Strategy) -> str | None:

@@ -99,11 +99,13 @@ async def solve_async(
     _check_priced(budget, source)
     asked = _asked(problem, source, answer)
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
-    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide), source.spec)
+    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
     async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
         await plan.open()
-        return await plan.solver(opened, kept).solve(
-            asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event
+        return (
+            await plan.fitted(opened)
+            .solver(opened, kept)
+            .solve(asked, budget=budget, seed=seed, solve_id=solve_id, observer=on_event)
         )
 
 

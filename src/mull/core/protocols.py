@@ -23,6 +23,8 @@ class Capabilities:
     kinds: frozenset[ExpansionKind]
     bound: Bound = Bound.HARD
     """Whether `quote` is a promise."""
+    window: int = 0
+    """Longest sequence in tokens, the prompt included; 0 where nobody knows."""
 
 
 class Policy(Protocol):

@@ -95,7 +95,7 @@ def order_of(
             hint = "`mull.n` is the number of answers that are drawn"
             raise refuse("n", "a search gives one answer", hint=hint)
         choice = _search(strategy, named, sampled, wishes, effort)
-    plan, budget = plan_search(problem, choice, model.spec), wishes.budget.budget()
+    plan, budget = plan_search(problem, choice).fitted(model), wishes.budget.budget()
     content = (dumps(encode(each), sort_keys=True) for each in (plan.strategy, budget))
     return Order(
         named.model,

@@ -98,7 +98,7 @@ async def open_openai_policy(
     notices = Notices()
     async with open_client(address, key, timeouts=settings.timeouts) as client:
         dialect, version = await _recognise(client, settings.dialect)
-        model = await _served_model(client, notices, settings.key_variable)
+        model, window = await _served_model(client, notices, settings.key_variable)
     dialect = replace(dialect, siblings=settings.siblings or dialect.siblings)
     kind = settings.wire or dialect.wire
     async with open_client(
@@ -121,7 +121,7 @@ async def open_openai_policy(
             notices,
         )
         try:
-            yield OpenAIPolicy(Served(model, dialect, kind, version), grower)
+            yield OpenAIPolicy(Served(model, dialect, kind, version, window), grower)
         finally:
             await renderer.close()
 
@@ -154,8 +154,11 @@ async def _recognise(client: Client, named: str | None) -> tuple[Dialect, str]:
     return known or OTHER, ""
 
 
-async def _served_model(client: Client, notices: Notices, variable: str) -> str:
-    """The model that was asked for, or the only one that is served."""
+async def _served_model(client: Client, notices: Notices, variable: str) -> tuple[str, int]:
+    """The model that was asked for, or the only one that is served, and its window (0: not told).
+
+    Only vLLM and SGLang say how long a sequence may be.
+    """
     wanted = client.address.model
     try:
         found = await client.get("/v1/models")
@@ -163,10 +166,11 @@ async def _served_model(client: Client, notices: Notices, variable: str) -> str:
         if wanted is None or error.status not in {403, 404, 405, 501} or not _is_api(error):
             raise _unreachable(client, error, variable) from error
         notices.add(f"`{client.address.url}` lists no models; `{wanted}` is taken on trust")
-        return wanted
-    served = [model for each in items_of(found.get("data")) for model in _names(fields_of(each))]
+        return wanted, 0
+    cards = [fields_of(each) for each in items_of(found.get("data"))]
+    served = {name: count_of(card.get("max_model_len")) for card in cards for name in _names(card)}
     if wanted is None and len(served) == 1:
-        return served[0]
+        return next(iter(served.items()))
     if wanted is None:
         raise BadInputError(
             f"`{client.address.url}` serves {len(served)} models: {', '.join(served) or 'none'}",
@@ -174,7 +178,7 @@ async def _served_model(client: Client, notices: Notices, variable: str) -> str:
         )
     if wanted not in served:
         raise UnknownNameError(f"model of `{client.address.url}`", wanted, served)
-    return wanted
+    return wanted, served[wanted]
 
 
 def _names(model: Fields) -> list[str]:

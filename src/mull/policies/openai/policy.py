@@ -23,6 +23,8 @@ class Served:
     """What it can do: the table's row, less what was found to be untrue."""
     wire: WireKind
     version: str = ""
+    window: int = 0
+    """Tokens of prompt and answer, where the server says; else 0."""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ class OpenAIPolicy:
     @property
     def capabilities(self) -> Capabilities:
         """What the server was found to offer."""
-        return Capabilities(self.served.name, self.served.kinds, self.served.dialect.bound)
+        served = self.served
+        return Capabilities(served.name, served.kinds, served.dialect.bound, served.window)
 
     @property
     def notices(self) -> tuple[str, ...]:
