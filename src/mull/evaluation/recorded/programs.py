@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, islice
 from math import prod
 
 from mull.evaluation.intervals import Interval
@@ -19,7 +19,8 @@ async def codet(rows: Rows) -> list[Line]:
 
     The score of a program is its agreement, as a share of the task's best, so that `best_of_n`
     with the recorded scores is CodeT; its pass@1 is the mean over the best group. Of k > 1 programs
-    one is drawn from each of the best k groups, around again where there are fewer.
+    one is drawn from each of the best k groups, around again where there are fewer: the rule of the
+    paper's released evaluation.
     """
     executed = list(read_executed(rows))
     problems = tuple(_with_agreement(each) for each in executed)
@@ -42,29 +43,40 @@ async def codet(rows: Rows) -> list[Line]:
 
 
 def _grouped(problems: Sequence[ExecutedProblem], k: int) -> Interval:
-    return percent([any_of_best_groups(groups_of(each), k) for each in problems])
+    return percent([_any_of_best(each, k) for each in problems])
+
+
+def _any_of_best(executed: ExecutedProblem, k: int) -> float:
+    """Where no program passes a test: of any k different ones."""
+    groups, right = groups_of(executed), executed.problem.right
+    if not groups:
+        return pass_at_k(len(right), sum(map(bool, right)), k)
+    return any_of_best_groups(groups, k)
 
 
 def groups_of(executed: ExecutedProblem) -> list[tuple[int, int]]:
-    """Programs that pass the same tests: how many they are and how many are right, best first."""
-    scores = agreement_scores(executed.passed)
-    groups = dict[tuple[bool, ...], list[int]]()
-    for number, row in enumerate(executed.passed):
-        groups.setdefault(row, []).append(number)
+    """Programs of equal agreement: how many they are and how many are right, best first.
+
+    As in the paper's released evaluation: groups of equal score are one, and programs that pass no
+    test are in none.
+    """
+    groups = dict[float, list[int]]()
+    for number, score in enumerate(agreement_scores(executed.passed)):
+        if score:
+            groups.setdefault(score, []).append(number)
     right = executed.problem.right
-    ranked = sorted(groups.values(), key=lambda group: -scores[group[0]])
+    ranked = (groups[score] for score in sorted(groups, reverse=True))
     return [(len(group), sum(bool(right[number]) for number in group)) for group in ranked]
 
 
 def any_of_best_groups(groups: Sequence[tuple[int, int]], k: int) -> float:
-    """Chance that one of k programs is right, drawn in turns from the groups, best first."""
-    drawn = [0] * len(groups)
-    for turn in cycle(range(len(groups))):
-        if sum(drawn) == min(k, sum(size for size, _ in groups)):
-            break
-        drawn[turn] += drawn[turn] < groups[turn][0]
-    wrong = [pass_at_k(size, right, n) for (size, right), n in zip(groups, drawn, strict=True) if n]
-    return 1.0 - prod(1.0 - each for each in wrong)
+    """Chance that one of k programs is right, drawn in turns from the groups, best first.
+
+    Each is drawn from its whole group, as in the released evaluation: where there are fewer groups
+    than programs, one may be drawn again.
+    """
+    wrong = [1.0 - right / size for size, right in groups]
+    return 1.0 - prod(islice(cycle(wrong), k))
 
 
 def _with_agreement(executed: ExecutedProblem) -> RecordedProblem:
