@@ -9,6 +9,7 @@ from cli.conftest import Mull
 
 import mull as library
 from mull.build import read_recording, write_recording
+from mull.build.recordings import MAX_LINE_BYTES
 from mull.core.errors import BadInputError
 from mull.core.journal import MemoryJournal
 from mull.core.problem import Message, Problem, Role
@@ -108,6 +109,15 @@ def test_an_archive_that_is_cut_short_gives_what_it_still_has(
     assert 1000 < len(samples) < 5000
     assert [each.text for each in samples] == words[: len(samples)]
     assert "ends in the middle" in caplog.text
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl.gz"
+    endless = json.dumps({"problem": "Hello", "text": "x" * MAX_LINE_BYTES})
+    path.write_bytes(gzip.compress(f"{header_line('m')}\n{endless}".encode(), 1))
+    with pytest.raises(BadInputError, match="too large: a line has more than 64 MiB") as raised:
+        read_recording(path)
+    assert raised.value.hint == "name a part of it, with the same first line"
 
 
 def test_bad_lines_are_logged_by_file_and_number(

@@ -55,6 +55,7 @@ def test_another_version_is_refused_by_name(trace: Path) -> None:
     [
         ("{oops", "line 2 is no JSON"),
         ("[]", "line 2 is no JSON object"),
+        ("[" * 100_000, "line 2 is no JSON: it nests too deeply"),
         ('{"v": 1, "event": "dreamt"}', "line 2: trace event `dreamt` is unknown"),
         ('{"v": 1, "event": "charged", "usage": 3}', "line 2: trace event `charged` cannot be"),
     ],

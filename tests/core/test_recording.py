@@ -77,6 +77,7 @@ def test_with_an_answer_of_its_own_all_text_is_thought() -> None:
 BAD: dict[str, tuple[str, str]] = {
     "no_json": ("{nonsense", "Expecting property name"),
     "not_an_object": ("[1]", "is no object"),
+    "too_deep": ('{"a":' * 100_000, "it nests too deeply"),
     "no_problem": ('{"text": "42"}', "problem"),
     "unknown_field": ('{"problem": "?", "txt": "42"}', "has no field `txt`"),
     "wrong_type": ('{"problem": "?", "tokens": "many"}', "'many' is no int"),

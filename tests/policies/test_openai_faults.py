@@ -76,6 +76,7 @@ FAULTS: dict[str, tuple[Handler, str]] = {
     "json_garbage": (shows('{"choices": [', "application/json"), "not a JSON object"),
     "truncated": (streams([chunk("six")], is_whole=False), "broke"),
     "no_end": (streams([chunk("six")]), "broke its answer off in the middle"),
+    "endless_nest": (shows("[" * 100_000, "application/json"), "not a JSON object"),
     "garbled_event": (shows("data: {nonsense\n\n", "text/event-stream"), "not a JSON object"),
     "error_event": (
         streams([chunk("six"), {"error": {"message": "out of memory"}}]),

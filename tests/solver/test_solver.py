@@ -352,6 +352,39 @@ async def test_a_broken_verifier_has_no_opinion(
     assert "`predicate` has no opinion: majority vote" in solution.notes
 
 
+def trips_over_the_second(trajectories: Sequence[Trajectory]) -> list[Score]:
+    """As an author's `int(answer)` would on an answer of his model's."""
+    source = Source("predicate", "odd")
+    if any(each.answer_text == "41" for each in trajectories):
+        raise ValueError("not that one")
+    return [Score(0.9, source) for _ in trajectories]
+
+
+async def test_an_answer_that_breaks_a_verifier_costs_the_others_nothing() -> None:
+    policy = ScriptedPolicy(by_sample({PROBLEM.statement: ("42", "41", "43")}))
+    verifier = OddVerifier(trips_over_the_second)
+    solution = await solver_with(policy, BEST, verifier).solve(PROBLEM)
+    scores = [solution.tree.scores(node.id)[0] for node in solution.tree.finished()]
+    assert [score.is_opinion for score in scores] == [True, False, True]
+    assert "ValueError: not that one" in scores[1].reason
+
+
+async def test_a_verifier_that_costs_something_is_not_asked_twice() -> None:
+    asked = list[int]()
+
+    def dear(trajectories: Sequence[Trajectory]) -> list[Score]:
+        asked.append(len(trajectories))
+        raise ValueError("no")
+
+    @dataclass(frozen=True, slots=True)
+    class Dear(OddVerifier):
+        def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
+            return Usage(verifier_tokens=1)
+
+    await solver_with(policy_of(), BEST, Dear(dear)).solve(PROBLEM)
+    assert asked == [3]
+
+
 async def test_an_unknown_verifier_is_named() -> None:
     with pytest.raises(UnknownNameError, match="no verifier `predicate`; known: none"):
         await solver_with(policy_of(), BEST).solve(PROBLEM)

@@ -53,6 +53,7 @@ def test_a_prompt_and_a_reference_are_enough() -> None:
 BAD: dict[str, tuple[bytes, str]] = {
     "no JSON": (b"{oops\n", "Expecting property name"),
     "no object": (b"[1]\n", "it is no JSON object"),
+    "too deep": (b"[" * 100_000 + b"\n", "it nests too deeply"),
     "no UTF-8": (b'{"prompt": "\xff", "reference": "1"}\n', "can't decode"),
     "no reference": (lines({"prompt": "x"})[0], "missing 1 required positional argument"),
     "an empty reference": (lines({**GOOD, "reference": " "})[0], "`reference` is empty"),

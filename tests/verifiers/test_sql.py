@@ -1,7 +1,10 @@
 """Queries: rows decide, and a query can read the database and nothing else."""
 
+import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,3 +139,38 @@ async def test_order_counts_only_where_the_reference_asks_for_it(
     query: str, *, ordered: bool
 ) -> None:
     assert asks_for_order(query) is ordered
+
+
+def children() -> set[int]:
+    """Processes below this one, the grandchildren included."""
+    parents = dict[int, int]()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().split(") ")[1].split()[1])
+    found = {os.getpid()}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.1])
+async def test_who_leaves_while_a_worker_starts_leaves_none_behind(seconds: float) -> None:
+    before = children()
+    async with SqlChecker(SCRIPT) as checker:
+        asking = asyncio.create_task(checker.check(NAMES, NAMES))
+        await asyncio.sleep(seconds)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+    async with asyncio.timeout(10):
+        while children() - before:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_checker_whose_first_request_was_cancelled_answers_the_next() -> None:
+    async with SqlChecker(SCRIPT) as checker:
+        asking = asyncio.create_task(checker.check(NAMES, NAMES))
+        await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert (await checker.check(NAMES, NAMES)).is_accepted

@@ -29,6 +29,9 @@ from mull.core.tree import Node, SearchTree
 from mull.core.usage import Usage
 
 _LOG: Final = getLogger(__name__)
+MAX_LINE_BYTES: Final = 64 << 20
+MAX_BYTES: Final = 2 << 30
+"""Of a whole recording, unpacked; all of it is held in memory."""
 _SHOWN: Final = 5
 """Bad lines that are named one by one; the rest are counted."""
 
@@ -62,9 +65,22 @@ def _lines(path: Path) -> Generator[Iterator[bytes], None, None]:
 
 
 def _until_cut(file: IO[bytes], path: Path) -> Iterator[bytes]:
-    """The lines; of an archive that is cut short or damaged those before the damage."""
+    """The lines; of an archive that is cut short or damaged those before the damage.
+
+    `BadInputError` for what is too large to be read: a small archive may hold any amount.
+    """
+    size = 0
     try:
-        yield from file
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            size += len(line)
+            if len(line) > MAX_LINE_BYTES or size > MAX_BYTES:
+                what = "a line" if len(line) > MAX_LINE_BYTES else "it"
+                limit = MAX_LINE_BYTES if len(line) > MAX_LINE_BYTES else MAX_BYTES
+                raise BadInputError(
+                    f"the recording `{path}` is too large: {what} has more than {limit >> 20} MiB",
+                    hint="name a part of it, with the same first line",
+                )
+            yield line
     except (EOFError, zlib.error) as error:
         _LOG.warning("`%s` ends in the middle, its rest is left out: %s", path, error)
 

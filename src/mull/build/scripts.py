@@ -5,12 +5,11 @@
 Sample number i of a problem gets its reply number i, around and around.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mull.core.codec import DecodeError, decode
+from mull.core.codec import DecodeError, decode, parse_json
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.expansion import Call
@@ -30,7 +29,7 @@ def read_script(file: str) -> ScriptedPolicy:
     path = Path(file)
     try:
         text = path.read_text(encoding="utf-8")
-        script = decode(ReplyFile, json.loads(text))
+        script = decode(ReplyFile, parse_json(text))
     except OSError as error:
         raise BadInputError(f"cannot read the replies `{path}`: {error.strerror}") from error
     except (DecodeError, ValueError) as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from mull.core.codec import Json
+from mull.core.codec import Json, parse_json
 from mull.core.errors import BadInputError, JournalCorruptError
 from mull.core.events import Event, event_from_json, event_to_json
 
@@ -32,7 +32,7 @@ def _events(lines: Iterable[str], path: Path) -> Iterable[Event]:
     for number, line in enumerate(lines, start=1):
         where = f"`{path}`, line {number}"
         try:
-            data: object = json.loads(line)
+            data: object = parse_json(line)
         except ValueError as error:
             raise JournalCorruptError(f"{where} is no JSON: {error}") from error
         if not isinstance(data, dict):

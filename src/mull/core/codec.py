@@ -5,6 +5,7 @@ are left out, so that adding a field with a default changes neither old traces n
 Decoding is strict: an unknown key, a missing one or a wrong type raises `DecodeError`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -18,6 +19,14 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 class DecodeError(ValueError):
     """The data is not an encoding of that type."""
+
+
+def parse_json(text: str | bytes) -> Json:
+    """The JSON value of a text; ValueError if it is none, or nests deeper than can be read."""
+    try:
+        return cast(Json, json.loads(text))
+    except RecursionError:
+        raise DecodeError("it nests too deeply") from None
 
 
 def encode(value: object) -> Json:

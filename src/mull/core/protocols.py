@@ -68,7 +68,11 @@ class Verifier(Protocol):
         ...
 
     async def score(self, trajectories: Sequence[Trajectory]) -> list[Score]:
-        """One score a trajectory, in order. What it cannot judge is `Verdict.UNKNOWN`."""
+        """One score a trajectory, in order. What it cannot judge is `Verdict.UNKNOWN`.
+
+        Where another exception than a `VerifierError` escapes, each trajectory is asked about
+        alone, if that costs nothing: one that cannot be taken costs the others nothing.
+        """
         ...
 
     def quote(self, trajectories: Sequence[Trajectory]) -> Usage:

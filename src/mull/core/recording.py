@@ -12,7 +12,7 @@ from math import isfinite
 from re import compile as compile_pattern
 from typing import Final, cast
 
-from mull.core.codec import DecodeError, Json, decode, encode
+from mull.core.codec import DecodeError, Json, decode, encode, parse_json
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.problem import Message, Role
@@ -192,7 +192,7 @@ def parse_recording(lines: Iterable[bytes], name: str) -> Recording:
 
 def parse_line(line: bytes) -> Json:
     """The JSON value of a line; ValueError if it is none."""
-    return cast(Json, json.loads(line.decode("utf-8")))
+    return parse_json(line.decode("utf-8"))
 
 
 def _header(line: bytes, name: str) -> Header:

@@ -134,7 +134,7 @@ class Passing:
     async def _whole(self, data: bytes) -> None:
         try:
             answer = msgspec.json.decode(data, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             message = f"the server of model `{self.head.model}` gave no completion"
             raise upstream_failed(message, retryable=False) from error
         self._count(answer.usage)
@@ -187,7 +187,7 @@ class Passing:
             return bool(part)
         try:
             event = msgspec.json.decode(part[5:], type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return True
         self._count(event.usage)
         return bool(event.choices) or self.head.wants_usage

@@ -21,6 +21,13 @@ LAST_LOOK: Final = 1.0
 TOO_LATE: Final = "did not answer in time"
 
 
+class _BrokenError(VerifierError):
+    """A verifier met something in one path that it cannot take, and so lost the verdict of all.
+
+    Its own `VerifierError` is something else: that is meant for all of them.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """Answers the score requests of one solve."""
@@ -79,7 +86,7 @@ class Scoring:
     async def _scores(
         self, verifier: Verifier, trajectories: Sequence[Trajectory]
     ) -> Sequence[Score]:
-        """The verifier's scores; one that fails has no opinion of any of them."""
+        """The verifier's scores; one that fails on them together is asked about each alone."""
         name = verifier.source.verifier
         if name in self.silent:
             return _unknown(verifier, trajectories, TOO_LATE)
@@ -90,6 +97,8 @@ class Scoring:
             self.silent.add(name)
             return _unknown(verifier, trajectories, TOO_LATE)
         except MullError as error:
+            if isinstance(error, _BrokenError) and _can_be_asked_again(verifier, trajectories):
+                return [(await self._scores(verifier, [each]))[0] for each in trajectories]
             return _unknown(verifier, trajectories, error.message)
         if len(scores) != len(trajectories):
             reason = f"gave {len(scores)} scores for {len(trajectories)} trajectories"
@@ -103,8 +112,13 @@ class Scoring:
 
 
 async def _asked(verifier: Verifier, trajectories: Sequence[Trajectory]) -> Sequence[Score]:
-    async with boundary(VerifierError, f"verifier `{verifier.source}`"):
+    async with boundary(_BrokenError, f"verifier `{verifier.source}`"):
         return await verifier.score(trajectories)
+
+
+def _can_be_asked_again(verifier: Verifier, trajectories: Sequence[Trajectory]) -> bool:
+    """Whether it may be asked about each path alone: what costs something is not asked twice."""
+    return len(trajectories) > 1 and verifier.quote(trajectories) == Usage()
 
 
 def _unknown(

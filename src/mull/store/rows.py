@@ -5,12 +5,12 @@ the text, so a row that was edited, moved or copied is noticed. It guards agains
 against forgery.
 """
 
-from collections.abc import Sequence
-from json import JSONDecodeError, dumps, loads
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from json import dumps
+from typing import NamedTuple, cast
 from zlib import crc32
 
-from mull.core.codec import decode, encode
+from mull.core.codec import Json, decode, encode, parse_json
 from mull.core.errors import JournalCorruptError
 from mull.core.events import (
     Event,
@@ -75,8 +75,8 @@ def to_line(solve_id: str, position: int, event: bytes, checksum: int) -> str:
 def to_event(solve_id: str, position: int, line: str) -> Event:
     """The event in a line; `JournalCorruptError` if this mull cannot read it."""
     try:
-        return event_from_json(loads(line))
-    except JSONDecodeError as error:
+        return event_from_json(cast("Mapping[str, Json]", parse_json(line)))
+    except ValueError as error:
         raise damaged(solve_id, position, str(error)) from error
     except JournalCorruptError as error:
         raise damaged(solve_id, position, error.message, hint=error.hint) from error
@@ -103,7 +103,7 @@ def to_summary(solve_id: str, row: Sequence[str | None]) -> SolveSummary:
         return SolveSummary(
             solve_id,
             statement or "",
-            decode(SolveSpec, loads(spec or "")),
+            decode(SolveSpec, parse_json(spec or "")),
             None if stop is None else StopReason(stop),
             answer,
         )

@@ -5,13 +5,12 @@
 `docs/tasks.md` describes every field. A line that cannot be read costs only itself.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from mull.core.codec import DecodeError, Json, decode
+from mull.core.codec import DecodeError, Json, decode, parse_json
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind, Message, Problem, Role
 from mull.tasks.example import Example
@@ -112,7 +111,7 @@ def parse_examples(lines: Iterable[bytes], task: str) -> tuple[list[Example], li
 
 
 def _parse(line: bytes) -> Line:
-    data: object = json.loads(line)
+    data: object = parse_json(line)
     if not isinstance(data, dict):
         raise DecodeError("it is no JSON object")
     return decode(Line, cast("Mapping[str, Json]", data))

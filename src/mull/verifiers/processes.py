@@ -114,15 +114,23 @@ class WorkerPool:
         command = [sys.executable, "-I", "-m", self.MODULE, str(theirs.fileno())]
         if self._control is not None:
             self._control.close()
-        self._template = await asyncio.to_thread(_start_process, command, theirs)
-        self._control = ours
+        starting = asyncio.ensure_future(asyncio.to_thread(_start_process, command, theirs))
+        try:
+            template = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            ours.close()
+            template = await starting
+            template.kill()
+            await asyncio.to_thread(template.wait)
+            raise
+        self._template, self._control = template, ours
         loop = asyncio.get_running_loop()
         try:
             ready = await asyncio.wait_for(loop.sock_recv(ours, 16), _START_SECONDS)
         except TimeoutError:
             ready = b""
         if not ready:
-            self._template.kill()
+            template.kill()
             raise VerifierError(f"the worker did not start: `{self.PACKAGE}` cannot be imported")
 
     async def _hire(self) -> _Worker:
@@ -130,14 +138,18 @@ class WorkerPool:
         if self._control is None:
             raise VerifierError("the workers are closed")
         ours, theirs = socket.socketpair()
+        writer: asyncio.StreamWriter | None = None
         try:
             with theirs:
                 socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
             reader, writer = await asyncio.open_connection(sock=ours)
             line = await asyncio.wait_for(reader.readuntil(b"\n"), _START_SECONDS)
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-            ours.close()
+            (writer or ours).close()
             raise VerifierError("no worker could be started") from error
+        except asyncio.CancelledError:
+            (writer or ours).close()  # which ends the worker: it reads the other end
+            raise
         return _Worker(reader, writer, pid=json.loads(line)["pid"])
 
     async def _exchange(self, worker: _Worker, request: Mapping[str, str]) -> dict[str, str]:

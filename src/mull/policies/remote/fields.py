@@ -1,8 +1,9 @@
 """Reading foreign JSON: what has another type than expected counts as absent."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
+
+from mull.core.codec import parse_json
 
 Fields = Mapping[str, object]
 """A JSON object as it came; every value must be looked at before it is used."""
@@ -11,8 +12,8 @@ NOTHING: Final[Fields] = {}
 
 
 def parse(text: str | bytes) -> object:
-    """Any JSON value; ValueError if it is none."""
-    return cast("object", json.loads(text))
+    """Any JSON value; ValueError if it is none that can be read."""
+    return parse_json(text)
 
 
 def fields_of(value: object) -> Fields:

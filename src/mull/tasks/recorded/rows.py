@@ -5,7 +5,6 @@ What a row must look like is a frozen dataclass; a row that does not is named an
 
 import csv
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
-from mull.core.codec import Json, decode
+from mull.core.codec import Json, decode, parse_json
 from mull.core.errors import BadInputError
 
 T = TypeVar("T")
@@ -85,7 +84,7 @@ class Rows:
 
 
 def _parsed(line: bytes) -> RawRow:
-    value: object = json.loads(line.decode("utf-8"))
+    value: object = parse_json(line.decode("utf-8"))
     if not isinstance(value, dict):
         raise TypeError("the line is no object")
     return cast("RawRow", value)

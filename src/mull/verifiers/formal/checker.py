@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from mull.verifiers.finding import Finding
 from mull.verifiers.formal.exact import closed_value
-from mull.verifiers.formal.grammar import ClaimError, parse_claims
+from mull.verifiers.formal.grammar import ClaimError, parse_claims, parse_premises
 from mull.verifiers.processes import WorkerPool
 
 
@@ -52,10 +52,12 @@ class FormalChecker:
         """
         try:
             claims = parse_claims(conclusion)
-            if premises.strip():
-                parse_claims(premises)
         except ClaimError as error:
             return Finding.unknown(f"not understood: {error}", "grammar")
+        try:
+            parse_premises(premises)
+        except ClaimError as error:
+            return Finding.unknown(f"the premises are not understood: {error}", "grammar")
         if not premises.strip():
             values = [closed_value(formula) for formula in claims.formulas]
             if False in values:

@@ -88,6 +88,14 @@ class Claims:
 
 def parse_claims(text: str) -> Claims:
     """Read claims. Raises ClaimError with the reason; never anything else."""
+    claims = parse_premises(text)
+    if not claims.formulas:
+        raise ClaimError("there is no claim, such as `x + 1 > x`")
+    return claims
+
+
+def parse_premises(text: str) -> Claims:
+    """Read claims that are assumed: there may be declarations alone, or nothing."""
     if len(text) > MAX_CHARS:
         raise ClaimError(f"it has {len(text)} characters; at most {MAX_CHARS} are read")
     for sign, plain in _TYPOGRAPHIC.items():
@@ -102,8 +110,6 @@ def parse_claims(text: str) -> Claims:
             truths.update(_names(tokens[1:]))
         elif tokens:
             formulas.append(_Parser(tokens, nodes).read())
-    if not formulas:
-        raise ClaimError("there is no claim")
     return Claims(tuple(formulas), frozenset(whole), frozenset(truths))
 
 

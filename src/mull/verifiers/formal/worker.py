@@ -13,6 +13,7 @@ from mull.verifiers.formal.grammar import (
     Node,
     Number,
     parse_claims,
+    parse_premises,
 )
 from mull.verifiers.template import outcome, run
 
@@ -131,7 +132,7 @@ def prove(request: Mapping[str, str]) -> dict[str, str]:
     """Whether every way to make the premises true makes the conclusion true."""
     z3: Any = importlib.import_module("z3")
     try:
-        premises = parse_claims(request["premises"]) if request["premises"].strip() else Claims(())
+        premises = parse_premises(request["premises"])
         conclusion = parse_claims(request["conclusion"])
         translation = Translation(z3, premises, conclusion)
         assumed = [translation.term(each) for each in premises.formulas]
