@@ -14,6 +14,7 @@ from toy_batches import DECODER
 
 from mull.engine.blocks import BLOCK
 from mull.engine.reading import chains_of
+from mull.engine.store import Branch as Private
 from mull.engine.store import Store, Tip
 
 LIMIT = 24
@@ -126,22 +127,25 @@ class Machine:
             self.verify(branch)
 
     def publish(self) -> None:
-        branch = self.ready()
-        if branch is not None:
-            self.put(branch)
+        ready = [each for each in self.branches if each.tip.is_computed and each.num_private]
+        self.put_all(self.chance.sample(ready, min(len(ready), self.chance.randrange(1, 5))))
 
     def put(self, branch: Branch) -> bool:
-        if not branch.num_private:
-            return True
-        blocks = np.array(branch.blocks, np.int64)
-        tip = self.store.publish(branch.tip, tuple(branch.tokens), blocks)
-        if tip is None:
-            return False
-        self.store.free_private(blocks)
-        self.store.end(branch.tip)
-        branch.tip, branch.blocks = tip, []
-        self.verify(branch)
-        return True
+        return not branch.num_private or self.put_all([branch])
+
+    def put_all(self, branches: list[Branch]) -> bool:
+        """Whether all of them stand in the tree now."""
+        tips = self.store.publish(
+            Private(each.tip, tuple(each.tokens), np.array(each.blocks, np.int64))
+            for each in branches
+        )
+        for branch, tip in zip(branches, tips, strict=True):
+            if tip is not None:
+                self.store.free_private(np.array(branch.blocks, np.int64))
+                self.store.end(branch.tip)
+                branch.tip, branch.blocks = tip, []
+            self.verify(branch)
+        return None not in tips
 
     def append(self) -> None:
         branch = self.ready()

@@ -21,11 +21,16 @@ from mull.engine.memory import Memory
 
 
 class View(NamedTuple):
-    """A segment's operands."""
+    """A segment's operands, all of them views."""
 
-    rows: slice
-    """Of (N+1)*G."""
-    columns: slice
+    queries: Tensor
+    """(H, rows*G, D)."""
+    scores: Tensor
+    """(H, rows*G, length)."""
+    weights: Tensor
+    """The same of the weights."""
+    mixed: Tensor
+    """(H, rows*G, D)."""
     keys: list[Tensor]
     """A layer: (H, D, length)."""
     values: list[Tensor]
@@ -42,8 +47,10 @@ class Products:
     """(n*H*R*G,) of H*(N+1)*G*C: the chunks of scores."""
     mixed: Tensor
     """(n*H*R,) of H*(N+1): the rows of mixed values."""
+    shape: tuple[int, int, int]
+    """(n*H, R*G, D): of the queries."""
     bias: Tensor
-    """(n, 16): hides what is not filled."""
+    """(n*H, 1, 16): hides what is not filled."""
     keys: Sequence[Tensor]
     """A layer: (n*H, D, 16), or all blocks where `blocks` says which."""
     values: Sequence[Tensor]
@@ -62,68 +69,74 @@ class RowAttention:
     def __init__(self, layout: Layout, memory: Memory, groups: int) -> None:
         self._memory = memory
         self._groups = groups
+        self._row_width = groups * memory.width
         self._layout = layout
         self.size = memory.size
         """Blocks of the memory it was made for; it must not outlive a change."""
         self._bias = _bias(memory.keys.dtype, memory.keys.device)
+        heads, rows, width = memory.heads, layout.num_rows, memory.width
+        # One row more than there are, for nobody.
+        shape = (heads, (rows + 1) * groups, layout.num_chunks * BLOCK)
+        self._scores = memory.keys.new_full(shape, -torch.inf)
+        self._weights = torch.empty_like(self._scores)
+        self._weight_chunks = self._weights.view(-1, BLOCK)
+        self._score_chunks = self._scores.view(-1, BLOCK)
+        self._queries = memory.keys.new_empty((heads, rows, groups, width))
+        self._query_rows = self._queries.view(-1, groups * width)
+        self._mixed = memory.keys.new_empty((heads, (rows + 1) * groups, width))
+        self._mixed_rows = self._mixed.view(-1, groups * width)
+        by_row = self._mixed.view(heads, rows + 1, groups * width)[:, :rows].transpose(0, 1)
+        self._result = memory.keys.new_empty((rows, heads * groups * width))
+        self._result_heads = self._result.view(rows, heads, groups * width)
+        self._mixed_by_row = by_row
         self._segments = [self._view(segment) for segment in layout.segments]
         self._private = self._private_products(layout.private)
         self._units = [self._private]
         if layout.shared is not None:
             keys, values = memory.gathered(self._tensor(layout.shared.blocks))
             self._units.append(self._products(layout.shared, list(keys), list(values)))
-        rows = (layout.num_rows + 1) * groups
-        shape = (memory.heads, rows, layout.num_chunks * BLOCK)
-        self._scores = memory.keys.new_full(shape, -torch.inf)
         self.begin(layout.offsets)
 
     def begin(self, offsets: NDArray[np.int64]) -> None:
         """Let each row's token stand at this place (N,) of its growing block."""
         units, growing = self._layout.private, self._layout.growing
         units.filled[growing] = offsets + 1
-        self._private.bias = self._bias.index_select(0, self._tensor(units.filled))
+        self._private.bias = self._hiding(units.filled)
         blocks = self._tensor(units.blocks[growing])
         self._slots = self._memory.private_slots(blocks, self._tensor(offsets))
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """See `Attend`."""
-        memory, count = self._memory, queries.shape[0]
+        """See `Attend`. The result is good until the next layer."""
+        memory = self._memory
         memory.write_private(layer, self._slots, keys, values)
-        queries = queries.view(count, memory.heads, self._groups, memory.width).transpose(0, 1)
-        # One key-value head needs no other order, and would be left in the fused product's rows.
-        queries = queries.contiguous().view(memory.heads, count * self._groups, memory.width)
-        weights = self._weights(layer, queries)
-        return self._mix(layer, weights, count)
+        by_head = queries.view(queries.shape[0], memory.heads, self._groups, memory.width)
+        self._queries.copy_(by_head.transpose(0, 1))
+        self._score(layer)
+        torch.softmax(self._scores, -1, out=self._weights)
+        self._mix(layer)
+        self._result_heads.copy_(self._mixed_by_row)
+        return self._result
 
-    def _weights(self, layer: int, queries: Tensor) -> Tensor:
-        """What each row makes of each position (H, (N+1)*G, C*16)."""
+    def _score(self, layer: int) -> None:
+        """What each row makes of each position."""
         for segment in self._segments:
-            part = self._scores[:, segment.rows, segment.columns]
-            torch.bmm(queries[:, segment.rows], segment.keys[layer], out=part)
-        rows, width = queries.view(-1, self._groups * self._memory.width), self._memory.width
+            torch.bmm(segment.queries, segment.keys[layer], out=segment.scores)
         for units in self._units:
             keys = units.operand(units.keys[layer])
-            chosen = rows.index_select(0, units.queries).view(keys.shape[0], -1, width)
-            scores = torch.bmm(chosen, keys)  # (n*H, R*G, 16)
-            scores.view(units.bias.shape[0], -1, BLOCK).add_(units.bias[:, None])
-            self._scores.view(-1, BLOCK).index_copy_(0, units.chunks, scores.view(-1, BLOCK))
-        return torch.softmax(self._scores, -1)
+            chosen = self._query_rows.index_select(0, units.queries)
+            scores = torch.baddbmm(units.bias, chosen.view(units.shape), keys)  # (n*H, R*G, 16)
+            self._score_chunks.index_copy_(0, units.chunks, scores.view(-1, BLOCK))
 
-    def _mix(self, layer: int, weights: Tensor, count: int) -> Tensor:
-        """Values (N, H*G*D) by weight."""
-        heads, width = self._memory.heads, self._memory.width
-        mixed = weights.new_zeros((heads, (count + 1) * self._groups, width))
+    def _mix(self, layer: int) -> None:
+        """Values by weight."""
+        self._mixed.zero_()
         for segment in self._segments:
-            part = weights[:, segment.rows, segment.columns]
-            mixed[:, segment.rows].baddbmm_(part, segment.values[layer])
-        rows = mixed.view(-1, self._groups * width)
+            segment.mixed.baddbmm_(segment.weights, segment.values[layer])
         for units in self._units:
             values = units.operand(units.values[layer])
-            chosen = weights.view(-1, BLOCK).index_select(0, units.chunks)
-            parts = torch.bmm(chosen.view(values.shape[0], -1, BLOCK), values)  # (n*H, R*G, D)
-            rows.index_add_(0, units.mixed, parts.view(-1, self._groups * width))
-        mixed = mixed.view(heads, count + 1, self._groups * width)[:, :count]
-        return mixed.transpose(0, 1).reshape(count, -1)
+            chosen = self._weight_chunks.index_select(0, units.chunks)
+            parts = torch.bmm(chosen.view(len(values), -1, BLOCK), values)  # (n*H, R*G, D)
+            self._mixed_rows.index_add_(0, units.mixed, parts.view(-1, self._row_width))
 
     def _private_products(self, units: Units) -> Products:
         """They are read where they stand, or copied from all over the memory."""
@@ -144,7 +157,16 @@ class RowAttention:
         keys = [each.narrow(2, *where) for each in self._memory.shared_keys]
         values = [each.narrow(1, *where) for each in self._memory.shared_values]
         rows = slice(segment.first * self._groups, segment.end * self._groups)
-        return View(rows, slice(column, column + segment.length), keys, values)
+        columns = slice(column, column + segment.length)
+        queries = self._queries.view(self._memory.heads, -1, self._memory.width)
+        return View(
+            queries[:, rows],
+            self._scores[:, rows, columns],
+            self._weights[:, rows, columns],
+            self._mixed[:, rows],
+            keys,
+            values,
+        )
 
     def _products(self, units: Units, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Products:
         heads, groups = np.arange(self._memory.heads)[:, None], np.arange(self._groups)
@@ -158,10 +180,16 @@ class RowAttention:
             self._tensor(queries.ravel()),
             self._tensor(chunks.ravel()),
             self._tensor(mixed.ravel()),
-            self._bias.index_select(0, self._tensor(units.filled)),
+            (len(units.blocks) * len(heads), units.rows.shape[1] * len(groups), self._memory.width),
+            self._hiding(units.filled),
             keys,
             values,
         )
+
+    def _hiding(self, filled: NDArray[np.int64]) -> Tensor:
+        """(n*H, 1, 16) for units that are filled so far (n,)."""
+        chosen = self._tensor(np.repeat(filled, self._memory.heads))
+        return self._bias.index_select(0, chosen)[:, None]
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]

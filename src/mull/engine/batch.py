@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mull.engine.alone import LoneAttention
 from mull.engine.attention import RowAttention
 from mull.engine.blocks import BLOCK
 from mull.engine.layout import Family, lay_out
@@ -23,7 +24,7 @@ from mull.engine.reading import Chain, ChainAttention, chains_of
 from mull.engine.requests import Boundary, EngineSettings, Report, Request
 from mull.engine.rows import Place, Rows
 from mull.engine.sampling import draw
-from mull.engine.store import Store, Tip
+from mull.engine.store import Branch, Store, Tip
 from mull.engine.waiting import WaitingLine
 from mull.models.inference import Attend, InferenceDecoder
 
@@ -52,6 +53,8 @@ class Batch:
         self._readers = list[Reader]()
         self._attention: RowAttention | None = None
         """None where rows have come, gone or grown into another block."""
+        self._lone: LoneAttention | None = None
+        """The last row's that was by itself."""
 
     @property
     def is_busy(self) -> bool:
@@ -172,18 +175,29 @@ class Batch:
         alone = self._settled()
         if alone is None:
             return self._computed(chains)
+        if not chains and (lone := self._lone_attention(alone.tip)) is not None:
+            return self._forward(self._rows.tokens, self._rows.positions, lone)
         chains = (alone, *chains)
         reading = ChainAttention(chains, self._store, self._groups)
         tokens = np.concatenate([chain.tokens for chain in chains])
         positions = np.concatenate([chain.positions for chain in chains])
         return self._forward(tokens, positions, reading)[:1]
 
+    def _lone_attention(self, tip: Tip) -> LoneAttention | None:
+        """How a row by itself attends from here; None where its sequence is scattered."""
+        lone = self._lone
+        if lone is None or lone.node is not tip.node or lone.size != self._store.memory.size:
+            self._lone = LoneAttention.of(self._store, tip, self._groups)
+        else:
+            lone.move(tip.length)
+        return self._lone
+
     def _settled(self) -> Chain | None:
         """Put a row by itself into the tree, its last token too; None if there is no room."""
         rows, store = self._rows, self._store
         [tip] = rows.tips
         if rows.num_blocks[0]:
-            settled = store.publish(tip, rows.sequence(0)[:-1], rows.own(0))
+            [settled] = store.publish([Branch(tip, rows.sequence(0)[:-1], rows.own(0))])
             if settled is None:
                 return None
             store.free_private(rows.own(0))
@@ -227,10 +241,13 @@ class Batch:
     def _keep(self, worth: NDArray[np.bool_]) -> None:
         """Put into the tree what rows that end here may be asked to go on from."""
         rows, tips = self._rows, self._rows.tips
-        for row in np.flatnonzero(worth).tolist():
-            kept = self._store.publish(tips[row], rows.sequence(row)[:-1], rows.own(row))
-            if kept is not None:
-                self._store.end(kept)
+        ended: list[int] = np.flatnonzero(worth).tolist()
+        kept = self._store.publish(
+            Branch(tips[row], rows.sequence(row)[:-1], rows.own(row)) for row in ended
+        )
+        for tip in kept:
+            if tip is not None:
+                self._store.end(tip)
 
     def _retire(self, gone: NDArray[np.bool_]) -> None:
         if not gone.any():

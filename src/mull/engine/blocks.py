@@ -26,12 +26,9 @@ class BlockPool:
     def __init__(self, limit: int) -> None:
         self.limit: Final = limit
         self.size = 0
-        self._taken = np.zeros(0, np.bool_)
-
-    @property
-    def num_taken(self) -> int:
+        self.num_taken = 0
         """Blocks that somebody holds."""
-        return int(np.count_nonzero(self._taken))
+        self._taken = np.zeros(0, np.bool_)
 
     def resize(self, size: int) -> None:
         """The memory now holds so many blocks."""
@@ -44,11 +41,11 @@ class BlockPool:
 
     def take_run(self, count: int, *, after: int | None = None) -> BlockIds:
         """Free blocks for a shared stretch: behind `after`, in one run, or else scattered."""
+        if after is not None and after + count < self.size:
+            behind = np.arange(after + 1, after + 1 + count)
+            if not self._taken[behind].any():
+                return self._take(behind, count)
         free = np.flatnonzero(~self._taken)
-        if after is not None:
-            start = int(np.searchsorted(free, after + 1))
-            if start + count <= len(free) and free[start + count - 1] == after + count:
-                return self._take(free[start : start + count], count)
         for slack in (SLACK, 0):
             reach = count + slack - 1
             runs = np.flatnonzero(free[reach:] - free[: max(0, len(free) - reach)] == reach)
@@ -61,14 +58,17 @@ class BlockPool:
         """Nobody holds these any longer."""
         assert self._taken[blocks].all(), "a free block is freed"
         self._taken[blocks] = False
+        self.num_taken -= len(blocks)
 
     def check(self, held: BlockIds) -> None:
         """Raise AssertionError unless exactly these are taken, each once, within the limit."""
         assert len(held) <= self.size <= self.limit, "the cap is passed"
         assert len(np.unique(held)) == len(held), "a block is held twice"
         assert np.array_equal(np.sort(held), np.flatnonzero(self._taken)), "a block is lost"
+        assert self.num_taken == len(held), "blocks are miscounted"
 
     def _take(self, blocks: BlockIds, count: int) -> BlockIds:
         assert len(blocks) == count, "there are not so many blocks"
         self._taken[blocks] = True
+        self.num_taken += count
         return blocks

@@ -33,9 +33,10 @@ class Memory:
         shape = (0, network.num_outputs)
         self.outputs = torch.zeros(shape, dtype=wide, device=network.device)
         """(blocks*16, outputs): what a reward model's head says at each shared position."""
-        self._private_keys = torch.arange(self.heads * self.width, device=self._device) * BLOCK
-        heads = torch.arange(self.heads, device=self._device)
-        self._private_values = heads * BLOCK
+        # Where a head's numbers begin in a private block: keys (H, D), values (H,) rows.
+        self._key_places = torch.arange(self.heads * self.width, device=self._device) * BLOCK
+        self._key_places = self._key_places.view(self.heads, self.width)
+        self._value_places = torch.arange(self.heads, device=self._device) * BLOCK
         self._views()
 
     @property
@@ -70,19 +71,18 @@ class Memory:
         """A layer: (H, blocks*16, D), all positions."""
 
     def private_slots(self, blocks: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """Where `write_private` puts keys (N, H*D) and values (N*H,), for positions (N,)."""
-        keys = (blocks * (self.heads * self.width * BLOCK) + offsets)[:, None] + self._private_keys
-        values = (blocks * (self.heads * BLOCK) + offsets)[:, None] + self._private_values
-        return keys, values.flatten()
+        """Where `write_private` puts keys (N, H, D) and values (N, H), for positions (N,)."""
+        keys = (blocks * (self.heads * self.width * BLOCK) + offsets)[:, None, None]
+        values = (blocks * (self.heads * BLOCK) + offsets)[:, None]
+        return keys + self._key_places, values + self._value_places
 
     def write_private(
         self, layer: int, slots: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
     ) -> None:
         """Store keys and values (N, H, D) at `slots`."""
         at_keys, at_values = slots
-        flat = keys.reshape(-1, self.heads * self.width)
-        self._flat_keys[layer].index_put_((at_keys,), flat)
-        self._value_rows[layer].index_copy_(0, at_values, values.reshape(-1, self.width))
+        self._flat_keys[layer].put_(at_keys, keys)
+        self._value_rows[layer].index_put_((at_values,), values)
 
     def write_shared(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         """Store keys and values (N, H, D) at positions `slots` (N,) of shared blocks."""

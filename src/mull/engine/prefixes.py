@@ -77,9 +77,11 @@ class PrefixTree:
         self._idle = list[tuple[int, int, PrefixNode]]()
         """A heap by last use. Entries whose node has been used since are void."""
 
-    def match(self, tokens: Sequence[int]) -> Match:
-        """The longest known beginning of `tokens`; nothing changes."""
-        node, position, end = self.root, 0, len(tokens)
+    def match(self, tokens: Sequence[int], *, known: PrefixNode | None = None) -> Match:
+        """The longest known beginning of `tokens`, which begin as `known` does; nothing changes."""
+        # Another block may begin as it does, and go on better.
+        node = self.root if known is None or known.parent is None else known.parent
+        position, end = node.end, len(tokens)
         while position < end:
             wanted = tuple(tokens[position : position + BLOCK])
             best, length = _closest(node.children.get(wanted[0], ()), wanted)

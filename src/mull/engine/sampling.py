@@ -60,20 +60,24 @@ def draw(logits: Tensor, draws: Draws) -> Drawn:
     """Inverse transform sampling: the first token at which the cumulated probability passes u."""
     greedy = draws.temperatures == 0.0
     chosen = logits.argmax(-1) if greedy.any() else None
+    logits = torch.log_softmax(logits, -1)
     if not greedy.all():
         sampled = _sampled(logits, draws)
         chosen = sampled if chosen is None else torch.where(_on(greedy, logits), chosen, sampled)
     assert chosen is not None
-    logprobs = logits.gather(-1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
+    logprobs = logits.gather(-1, chosen[:, None])[:, 0]
     return Drawn(chosen.cpu().numpy(), logprobs.double().cpu().numpy())
 
 
 def _sampled(logits: Tensor, draws: Draws) -> Tensor:
+    """Of logits that are normalised: logarithms of probabilities."""
     lowest = np.maximum(draws.temperatures, LOWEST_TEMPERATURE)
     temperatures = np.where(draws.temperatures > 0.0, lowest, 1.0)
     if (temperatures != 1.0).any():
-        logits = logits / _on(temperatures, logits).to(logits.dtype)[:, None]
-    probabilities = torch.softmax(logits, -1)
+        tempered = logits / _on(temperatures, logits).to(logits.dtype)[:, None]
+        probabilities = torch.softmax(tempered, -1)
+    else:
+        probabilities = logits.exp()
     rows = draws.filtered
     if rows.any():
         kept = probabilities[_on(rows, logits)]

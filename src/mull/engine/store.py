@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,6 +43,16 @@ class Tip(NamedTuple):
         )
 
 
+class Branch(NamedTuple):
+    """One that has private positions."""
+
+    tip: Tip
+    tokens: Tokens
+    """From its beginning."""
+    blocks: BlockIds
+    """What holds those behind the tip."""
+
+
 class Cost(NamedTuple):
     """What a branch would take from the room that is left."""
 
@@ -67,6 +77,10 @@ class Store:
         self.num_private = 0
         self.promised = 0
         self._unread = deque[PrefixNode]()
+        self._copies = list[tuple[BlockIds, BlockIds]]()
+        self._moves = list[tuple[BlockIds, BlockIds, BlockIds]]()
+        self._unwritten = set[int]()
+        """Blocks that these two, of one call, are yet to fill."""
 
     @property
     def spare(self) -> int:
@@ -75,7 +89,10 @@ class Store:
 
     def cost(self, tokens: Tokens) -> Cost:
         """What a branch that begins with these tokens needs."""
-        node, known = self.tree.match(tokens)
+        return self._cost(tokens, self.tree.match(tokens))
+
+    def _cost(self, tokens: Tokens, match: Match) -> Cost:
+        node, known = match
         blocks = -(-len(tokens) // BLOCK) - known // BLOCK
         if known % BLOCK and known in {node.end, len(tokens)}:
             blocks -= 1  # it goes on in the block where it ends, or not at all
@@ -90,7 +107,9 @@ class Store:
         if match.length == len(tokens):
             self.tree.pin(match.node)
             return Tip(match.node, len(tokens))
-        return self._grow(match, tokens, is_computed=False)
+        tip = self._grow(match, tokens, is_computed=False)
+        self._write()
+        return tip
 
     def end(self, tip: Tip) -> None:
         """The branch is gone, or stands elsewhere now."""
@@ -124,29 +143,43 @@ class Store:
         while self.tree.num_blocks > self.tree.num_pinned:
             self.pool.free(np.array([self.tree.evict()]))
 
-    def publish(self, tip: Tip, tokens: Tokens, blocks: BlockIds) -> Tip | None:
-        """Copy a branch's private positions into the tree; where they end there, pinned.
+    def publish(self, branches: Iterable[Branch]) -> list[Tip | None]:
+        """Copy branches' private positions into the tree; where each ends there, pinned.
 
-        `tokens` are the branch's, from its beginning; `blocks` hold what the tip does not. None,
-        and nothing changes, if there is no room for a copy.
+        None for a branch, and nothing changes, if there is no room for a copy.
         """
-        match = self.tree.match(tokens)
+        tips = [self._publish(*branch) for branch in branches]
+        self._write()
+        return tips
+
+    def _publish(self, tip: Tip, tokens: Tokens, blocks: BlockIds) -> Tip | None:
+        match = self.tree.match(tokens, known=tip.node)
         reached = Tip(*match)
         if reached.length < tip.length or not reached.is_computed:
             return None
-        if self.spare < self.cost(tokens).blocks:
+        if self.spare < self._cost(tokens, match).blocks:
             return None
         if match.length == len(tokens):
             self.tree.pin(match.node)
             return Tip(match.node, len(tokens))
         end = self._grow(match, tokens, is_computed=True)
-        places = np.arange(match.length, len(tokens))
-        private = places - tip.length
+        private = np.arange(match.length, len(tokens)) - tip.length
         slots = self.slots(end)[match.length :]
-        self.memory.publish(
-            self.tensor(blocks[private // BLOCK]), self.tensor(private % BLOCK), self.tensor(slots)
-        )
+        self._moves.append((blocks[private // BLOCK], private % BLOCK, slots))
+        self._unwritten.update((slots // BLOCK).tolist())
         return end
+
+    def _write(self) -> None:
+        """Move in memory what the tree says already: in one operation, however many branches."""
+        if self._copies:
+            self.memory.copy_shared(*self._joined(self._copies))
+        if self._moves:
+            self.memory.publish(*self._joined(self._moves))
+        self._copies, self._moves = [], []
+        self._unwritten.clear()
+
+    def _joined(self, parts: Sequence[tuple[NDArray[np.int64], ...]]) -> Iterator[Tensor]:
+        return (self.tensor(np.concatenate(column)) for column in zip(*parts, strict=True))
 
     def append(self, tip: Tip, tokens: Tokens) -> Tip | None:
         """Move a branch on by the last of its tokens, which is about to be computed.
@@ -161,6 +194,7 @@ class Store:
         if not self.spare:
             return None
         end = self._grow(Match(node, length), tokens, is_computed=True)
+        self._write()
         self.end(tip)
         return end
 
@@ -247,8 +281,10 @@ class Store:
         copy.computed = min(count, node.computed)
         if copy.computed:
             offsets = np.arange(copy.computed)
-            source, target = node.block * BLOCK + offsets, copy.block * BLOCK + offsets
-            self.memory.copy_shared(self.tensor(source), self.tensor(target))
+            if node.block in self._unwritten:
+                self._write()
+            self._copies.append((node.block * BLOCK + offsets, copy.block * BLOCK + offsets))
+            self._unwritten.add(copy.block)
 
     def _finish(self, node: PrefixNode, *, is_computed: bool) -> None:
         if is_computed:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mull.models.config import ModelConfig
 from mull.models.reward import Familiarity, RewardModel
 from mull.models.transformer import Block, Decoder, Trunk, rotary_table
 
@@ -27,8 +28,9 @@ MARGIN: Final = 16
 class Attend(Protocol):
     """Stores new keys and values, and mixes values for the queries.
 
-    Takes the layer, queries (N, H*G, D), keys (N, H, D) and values (N, H, D); returns (N, H*G*D).
-    Queries and keys are rotated, and their pairs of coordinates lie side by side.
+    Takes the layer, queries (N, H*G, D), keys (N, H, D) and values (N, H, D), the same tensors at
+    every layer of a pass; returns (N, H*G*D). Queries and keys are rotated, and their pairs of
+    coordinates lie side by side.
     """
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, /) -> Tensor: ...
@@ -69,6 +71,30 @@ class FusedBlock:
         )
 
 
+class Scratch:
+    """Room for one pass over N tokens. Its parts are views, made once."""
+
+    def __init__(self, count: int, config: ModelConfig, like: Tensor) -> None:
+        heads, kv_heads, width = config.num_heads, config.num_kv_heads, config.head_dim
+        wide = torch.promote_types(like.dtype, torch.float32)
+        self.x: Final = like.new_empty((count, config.hidden_size + MARGIN))
+        self.stream: Final = self.x.narrow(1, 0, config.hidden_size)
+        self.length: Final = like.new_empty((count, 1), dtype=wide)
+        self.normed: Final = like.new_empty((count, config.hidden_size))
+        self.attend: Final = like.new_empty((count, (heads + 2 * kv_heads) * width))
+        parts = self.attend.view(count, -1, width)
+        self.turning: Final = parts.narrow(1, 0, heads + kv_heads)
+        self.queries: Final = parts.narrow(1, 0, heads)
+        self.keys: Final = parts.narrow(1, heads, kv_heads)
+        self.values: Final = parts.narrow(1, heads + kv_heads, kv_heads)
+        pairs = self.turning.view(count, heads + kv_heads, width // 2, 2)
+        self.pairs: Final = torch.view_as_complex(pairs) if like.dtype == wide else None
+        """None where numbers are too narrow to be turned in place."""
+        self.wide: Final = like.new_empty((count, 2 * config.ffn_size))
+        self.gate: Final = self.wide.narrow(1, 0, config.ffn_size)
+        self.up: Final = self.wide.narrow(1, config.ffn_size, config.ffn_size)
+
+
 class InferenceTrunk:
     """A trunk's weights and arithmetic."""
 
@@ -92,6 +118,7 @@ class InferenceTrunk:
         half = self.config.head_dim // 2
         turns = torch.complex(cosines[0, 0, :, :half], sines[0, 0, :, :half])
         self._turns = turns[:, None].to(device)  # (positions, 1, D/2)
+        self._scratch: Scratch | None = None
 
     @property
     def bytes_per_token(self) -> int:
@@ -105,46 +132,51 @@ class InferenceTrunk:
     ) -> Tensor:
         """Normed hidden states (N, C) of `tokens` (N,) at `positions` (N,), one row a token.
 
+        They are good until the next pass, and so is what `attend` is given until the next layer.
         `early` (N, C) is filled with the hidden states after the first block.
         """
-        config, count = self.config, tokens.shape[0]
-        heads, turning = config.num_heads, config.num_heads + config.num_kv_heads
+        room = self._room(tokens.shape[0])
         turns = self._turns.index_select(0, positions)  # (N, 1, D/2)
-        x = self._embedding.index_select(0, tokens)  # (N, C + MARGIN)
-        stream = x.narrow(1, 0, config.hidden_size)
+        torch.index_select(self._embedding, 0, tokens, out=room.x)
         for layer, block in enumerate(self._blocks):
-            fused = torch.mm(self._norm(x, stream), block.attend).view(count, -1, config.head_dim)
-            self._rotate(fused.narrow(1, 0, turning), turns)
-            queries, keys = fused.narrow(1, 0, heads), fused.narrow(1, heads, config.num_kv_heads)
-            values = fused.narrow(1, turning, config.num_kv_heads)
-            stream.addmm_(attend(layer, queries, keys, values), block.mix)
-            wide = torch.mm(self._norm(x, stream), block.widen)
-            gate = functional.silu(wide.narrow(1, 0, config.ffn_size))
-            gate.mul_(wide.narrow(1, config.ffn_size, config.ffn_size))
-            stream.addmm_(gate, block.narrow)
+            self._norm(room)
+            torch.mm(room.normed, block.attend, out=room.attend)
+            self._rotate(room, turns)
+            mixed = attend(layer, room.queries, room.keys, room.values)
+            room.stream.addmm_(mixed, block.mix)
+            self._norm(room)
+            torch.mm(room.normed, block.widen, out=room.wide)
+            room.stream.addmm_(functional.silu(room.gate).mul_(room.up), block.narrow)
             if early is not None and layer == 0:
-                early.copy_(stream)
-        return self._norm(x, stream)
+                early.copy_(room.stream)
+        self._norm(room)
+        return room.normed
+
+    def _room(self, count: int) -> Scratch:
+        """The last pass's, if it had as many tokens: rows that draw do so many times."""
+        if self._scratch is None or len(self._scratch.x) != count:
+            self._scratch = Scratch(count, self.config, self._embedding)
+        return self._scratch
 
     def _head_of(self, weight: Tensor, trunk: Trunk) -> Tensor:
         """A head's weight (outputs, C), ready for normed hidden states: wide, (C, outputs)."""
         scale = trunk.norm.weight * self.config.hidden_size**0.5
         return (weight * scale).t().contiguous().to(self.device, self._wide)
 
-    def _norm(self, x: Tensor, stream: Tensor) -> Tensor:
+    def _norm(self, room: Scratch) -> None:
         """Each row over its length with the margin's column: a root mean square with epsilon."""
         # Torch leaves the types of `linalg` open.
         norm = cast("Callable[..., Tensor]", torch.linalg.vector_norm)  # pyright: ignore[reportUnknownMemberType]
-        if self.dtype == self._wide:
-            return torch.div(stream, norm(x, dim=1, keepdim=True))
-        return torch.div(stream, norm(x, dim=1, keepdim=True, dtype=self._wide)).to(self.dtype)
+        norm(room.x, dim=1, keepdim=True, dtype=self._wide, out=room.length)
+        torch.div(room.stream, room.length, out=room.normed)
 
-    def _rotate(self, heads: Tensor, turns: Tensor) -> None:
-        """Turn each pair of coordinates of (N, heads, D) by its position's angle, in place."""
-        pairs = (heads.shape[0], heads.shape[1], heads.shape[2] // 2, 2)
-        if heads.dtype == self._wide:
-            torch.view_as_complex(heads.view(pairs)).mul_(turns)
+    def _rotate(self, room: Scratch, turns: Tensor) -> None:
+        """Turn each pair of coordinates of queries and keys by its position's angle, in place."""
+        if room.pairs is not None:
+            room.pairs.mul_(turns)
             return
+        heads = room.turning
+        pairs = (*heads.shape[:2], -1, 2)
         turned = torch.view_as_complex(heads.to(self._wide).view(pairs)).mul_(turns)
         heads.copy_(torch.view_as_real(turned).view(heads.shape))
 

@@ -1,0 +1,52 @@
+"""A row by itself: its keys stand in one run, so attention is two products where they are.
+
+Axes: S positions there is room for before the next block, H key-value heads, G query heads that
+share one, D head width.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mull.engine.blocks import BLOCK
+from mull.engine.store import Store, Tip
+
+
+class LoneAttention:
+    """The next token of one sequence reads all before it, until the sequence fills its block."""
+
+    def __init__(self, store: Store, tip: Tip, start: int, groups: int) -> None:
+        memory = store.memory
+        self.size: Final = memory.size
+        """Blocks of the memory it was made for; it must not outlive a change."""
+        self.node: Final = tip.node
+        self._memory = memory
+        self._start = start
+        room = tip.node.start + BLOCK
+        self._keys = [each.narrow(2, start, room) for each in memory.shared_keys]  # (H, D, S)
+        self._values = [each.narrow(1, start, room) for each in memory.shared_values]  # (H, S, D)
+        self._shape = (memory.heads, groups, memory.width)
+        self._bias = memory.keys.new_empty((1, 1, room))
+        self._slot = torch.empty(1, dtype=torch.int64, device=memory.keys.device)
+        self.move(tip.length)
+
+    @classmethod
+    def of(cls, store: Store, tip: Tip, groups: int) -> LoneAttention | None:
+        """For a token at this tip; None where its sequence is scattered."""
+        first, *_ = path = tip.node.path
+        is_run = all(node.block == first.block + place for place, node in enumerate(path))
+        return cls(store, tip, first.block * BLOCK, groups) if is_run else None
+
+    def move(self, length: int) -> None:
+        """The token is now the sequence's `length`th, in the same block."""
+        self._bias.fill_(-torch.inf)[..., :length] = 0.0
+        self._slot.fill_(self._start + length - 1)
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """See `Attend`."""
+        self._memory.write_shared(layer, self._slot, keys, values)
+        scores = torch.baddbmm(self._bias, queries.view(self._shape), self._keys[layer])
+        return torch.bmm(torch.softmax(scores, -1), self._values[layer]).view(1, -1)
