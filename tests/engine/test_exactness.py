@@ -96,8 +96,11 @@ def grow(
     seeds: range, num_turns: int, dtype: torch.dtype, fresh: Decoder = FRESH
 ) -> tuple[float, int]:
     """The largest difference over so many forests, and how many logits rows were compared."""
-    grown = [Forest(seed, dtype, fresh).run(num_turns) for seed in seeds]
-    return max(each.worst for each in grown), sum(each.num_compared for each in grown)
+    worst, compared = 0.0, 0
+    for seed in seeds:
+        grown = Forest(seed, dtype, fresh).run(num_turns)
+        worst, compared = max(worst, grown.worst), compared + grown.num_compared
+    return worst, compared
 
 
 def test_logits_on_random_trees_are_those_of_a_fresh_pass() -> None:
