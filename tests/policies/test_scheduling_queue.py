@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from mull.policies.scheduling import CallQueue, Program, Ticket, Tier
-from mull.policies.scheduling.queue import AGEING, SLACK
+from mull.policies.scheduling.queue import AGEING
 
 
 def finished(queue: CallQueue, ticket: Ticket, tokens: float) -> None:
@@ -44,9 +44,9 @@ def test_of_two_tenants_with_enough_to_do_each_gets_half() -> None:
             queue.submit(program, 100)
     for _ in range(100):
         queue.submit(one, 100)
-    order = drained(queue, queue.dispatch(), tokens=1000)
+    order = drained(queue, queue.dispatch())
     share = sum(program is one for program in order[:100])
-    assert abs(share - 50) <= SLACK / 1000 + 4
+    assert 45 <= share <= 55
 
 
 def test_who_was_away_has_saved_nothing_up() -> None:
@@ -60,8 +60,8 @@ def test_who_was_away_has_saved_nothing_up() -> None:
         running = queue.dispatch()
     for _ in range(20):
         queue.submit(away, 100)
-    order = drained(queue, running, tokens=1000)
-    assert sum(program is away for program in order[:30]) <= 15 + SLACK / 1000
+    order = drained(queue, running)
+    assert sum(program is away for program in order[:10]) <= 6
 
 
 def test_a_higher_tier_gets_more_of_the_same_tenant() -> None:
@@ -154,19 +154,6 @@ def test_a_chat_takes_the_place_of_a_search_and_no_search_that_of_a_chat() -> No
     assert chatting.program is chat
     queue.deliver(chatting, 300)
     assert not queue.gives_way(chatting), "a token of it counts a quarter"
-
-
-def test_a_short_request_goes_first_though_its_tenant_is_a_little_ahead() -> None:
-    queue = CallQueue(slots=1)
-    ahead, behind = queue.program("ahead"), queue.program("behind")
-    queue.submit(ahead, 1000)
-    queue.submit(behind, 1000)
-    queue.submit(behind, 1000)
-    for _ in range(2):
-        (running,) = queue.dispatch()
-        finished(queue, running, 600 if running.program is ahead else 500)
-    short = queue.submit(queue.program("ahead"), 1000)
-    assert queue.dispatch() == [short]
 
 
 @st.composite

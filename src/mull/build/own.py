@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -88,6 +89,12 @@ def _load(group: str, name: str) -> object:
 
 
 def _entries(group: str) -> Mapping[str, str]:
+    return _installed(group, tuple(sys.path))
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> Mapping[str, str]:  # noqa: ARG001
+    """By name; a package that comes to a place already searched is seen by the next process."""
     return {each.name: each.value for each in entry_points(group=group)}
 
 

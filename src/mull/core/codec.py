@@ -6,10 +6,10 @@ Decoding is strict: an unknown key, a missing one or a wrong type raises `Decode
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -40,18 +40,19 @@ def encode(value: object) -> Json:
         return {str(key): encode(each) for key, each in entries.items()}
     if isinstance(value, (tuple, list)):
         return [encode(each) for each in cast(Sequence[object], value)]
-    if is_dataclass(value):
-        return {
-            each.name: encode(content)
-            for each in fields(value)
-            if (content := getattr(value, each.name)) != _default(each)
-        }
-    raise TypeError(f"a `{type(value).__name__}` is not plain data")
+    return {
+        name: encode(content)
+        for name, default in _defaults(type(value))
+        if (content := getattr(value, name)) != default
+    }
 
 
-def decode(kind: type[T], data: Json) -> T:
-    """The value of type `kind` that `data` encodes."""
-    return cast(T, _decode(kind, data))
+@cache
+def _defaults(kind: type[object]) -> Sequence[tuple[str, object]]:
+    """The fields of a dataclass, and what need not be written of them; the cache is by type."""
+    if not is_dataclass(kind):
+        raise TypeError(f"a `{kind.__name__}` is not plain data")
+    return tuple((each.name, _default(each)) for each in fields(kind))
 
 
 def _default(each: "Field[Any]") -> object:
@@ -60,31 +61,39 @@ def _default(each: "Field[Any]") -> object:
     return each.default
 
 
-def _decode(kind: object, data: Json) -> object:
-    origin = get_origin(kind)
-    if origin is not None:
-        return _decode_generic(origin, get_args(kind), data)
-    if isinstance(kind, NewType):
-        return _decode(kind.__supertype__, data)
-    return _decode_plain(cast(type[object], kind), data)
+def decode(kind: type[T], data: Json) -> T:
+    """The value of type `kind` that `data` encodes."""
+    return cast(T, _decoder(kind)(data))
 
 
-def _decode_generic(origin: object, arguments: Sequence[object], data: Json) -> object:
+@cache
+def _decoder(kind: object) -> "_Decoder":
+    """What decodes values of a type; the cache is by type and so bounded by the code."""
+    origin, arguments = get_origin(kind), get_args(kind)
     if origin is Union or origin is UnionType:
-        return _decode_union(arguments, data)
+        return partial(_decode_union, arguments)
     if origin is tuple:
-        return tuple(_decode(arguments[0], each) for each in _a_list(data))
+        return partial(_decode_tuple, _decoder(arguments[0]))
     if origin is Mapping:
-        return {key: _decode(arguments[1], each) for key, each in _an_object(data).items()}
-    raise TypeError(f"fields of type `{origin}` cannot be decoded")
+        return partial(_decode_mapping, _decoder(arguments[1]))
+    if origin is not None:
+        raise TypeError(f"fields of type `{origin}` cannot be decoded")
+    if isinstance(kind, NewType):
+        return _decoder(kind.__supertype__)
+    plain = cast(type[object], kind)
+    if issubclass(plain, Enum):
+        return partial(_decode_enum, plain)
+    return partial(_decode_dataclass if is_dataclass(plain) else _decode_scalar, plain)
 
 
-def _decode_plain(kind: type[object], data: Json) -> object:
-    if issubclass(kind, Enum):
-        return _decode_enum(kind, data)
-    if is_dataclass(kind):
-        return _decode_dataclass(kind, data)
-    return _decode_scalar(kind, data)
+def _decode_tuple(inner: "_Decoder", data: Json) -> object:
+    if not isinstance(data, (list, tuple)):
+        raise DecodeError(f"{data!r} is no list")
+    return tuple(inner(each) for each in data)
+
+
+def _decode_mapping(inner: "_Decoder", data: Json) -> object:
+    return {key: inner(each) for key, each in _an_object(data).items()}
 
 
 def _decode_union(kinds: Sequence[object], data: Json) -> object:
@@ -92,7 +101,7 @@ def _decode_union(kinds: Sequence[object], data: Json) -> object:
         return None
     for kind in kinds:
         try:
-            return _decode(kind, data)
+            return _decoder(kind)(data)
         except DecodeError:
             continue
     raise DecodeError(f"{data!r} is none of {kinds}")
@@ -106,37 +115,36 @@ def _decode_enum(kind: type[Enum], data: Json) -> Enum:
 
 
 def _decode_dataclass(kind: type[object], data: Json) -> object:
-    given, hints = _an_object(data), _hints(kind)
-    if unknown := given.keys() - hints.keys():
-        raise DecodeError(f"`{kind.__name__}` has no field `{min(unknown)}`")
+    given, decoders = _an_object(data), _fields(kind)
     try:
-        return kind(**{name: _decode(hints[name], each) for name, each in given.items()})
+        return kind(**{name: decoders[name](each) for name, each in given.items()})
+    except KeyError as error:
+        raise DecodeError(f"`{kind.__name__}` has no field `{error.args[0]}`") from None
     except (TypeError, ValueError) as error:
         raise DecodeError(f"no `{kind.__name__}`: {error}") from error
 
 
 @cache
-def _hints(kind: type[object]) -> Mapping[str, object]:
-    """The annotations of a dataclass, resolved; the cache is by type and so bounded by the code."""
+def _fields(kind: type[object]) -> "Mapping[str, _Decoder]":
+    """What decodes the fields of a dataclass, by their annotations."""
     hints = get_type_hints(kind)
-    return {each.name: hints[each.name] for each in fields(cast(Any, kind))}
+    return {each.name: _decoder(hints[each.name]) for each in fields(cast(Any, kind))}
 
 
 def _decode_scalar(kind: type[object], data: Json) -> object:
+    if type(data) is kind:
+        return data
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
-    if type(data) is not kind and not (data is None and kind is NoneType):
+    if not (data is None and kind is NoneType):
         raise DecodeError(f"{data!r} is no {kind.__name__}")
     return data
-
-
-def _a_list(data: Json) -> Sequence[Json]:
-    if not isinstance(data, (list, tuple)):
-        raise DecodeError(f"{data!r} is no list")
-    return cast(Sequence[Json], data)
 
 
 def _an_object(data: Json) -> Mapping[str, Json]:
     if not isinstance(data, Mapping):
         raise DecodeError(f"{data!r} is no object")
     return cast(Mapping[str, Json], data)
+
+
+_Decoder = Callable[[Json], object]

@@ -165,7 +165,7 @@ class Ledger:
         self._open.remove(reservation)
         self._claim(reservation.worst, sign=-1)
         self.spent += actual
-        beyond = [axis for axis in self._limited() if _beyond(actual, reservation.worst, axis)]
+        beyond = [axis for axis in self.budget.limited if _beyond(actual, reservation.worst, axis)]
         if beyond:
             self.overrun += actual
         if self.parent is not None and reservation.upstream is not None:
@@ -195,12 +195,9 @@ class Ledger:
             if abs(open_sum - self._reserved[axis]) > _ROUNDING * scale:
                 raise AssertionError(f"`{axis}`: {self._reserved[axis]} reserved, {open_sum} open")
 
-    def _limited(self) -> list[Limit]:
-        return [axis for axis in Limit if self.budget.cap(axis) is not None]
-
     def _short_of(self, worst: Usage) -> Limit | None:
         """The first axis on which the worst case passes the cap."""
-        for axis in self._limited():
+        for axis in self.budget.limited:
             left = (self.budget.cap(axis) or 0) - amount(self.spent, axis) - self._reserved[axis]
             # Time may have passed its cap; that must not refuse what costs nothing.
             if amount(worst, axis) > max(0.0, left):

@@ -1,9 +1,13 @@
 """What was spent, what may be spent, what is left."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 from math import isfinite
-from typing import Self
+from operator import add, attrgetter
+from types import MappingProxyType
+from typing import Final, Self
 
 from mull.core.errors import BudgetError
 
@@ -43,9 +47,10 @@ class Usage:
         return self.completion_tokens + self.verifier_tokens + self.discarded_tokens
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
-        )
+        return type(self)(*map(add, _everything(self), _everything(other)))
+
+
+_everything: Final = attrgetter(*(each.name for each in fields(Usage)))
 
 
 class Limit(StrEnum):
@@ -58,12 +63,17 @@ class Limit(StrEnum):
     MONEY_USD = "money_usd"
 
 
+_AMOUNTS: Final[Mapping[Limit, Callable[[Usage], float]]] = MappingProxyType(
+    {
+        limit: attrgetter("generated_tokens" if limit is Limit.TOKENS else limit.value)
+        for limit in Limit
+    }
+)
+
+
 def amount(usage: Usage, limit: Limit) -> float:
     """What `usage` spends on one axis, in that axis' unit."""
-    if limit is Limit.TOKENS:
-        return usage.generated_tokens
-    spent: float = getattr(usage, limit.value)
-    return spent
+    return _AMOUNTS[limit](usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,11 @@ class Budget:
         value: float | None = getattr(self, f"max_{limit.value}")
         return value
 
+    @property
+    def limited(self) -> Sequence[Limit]:
+        """The axes on which there is a limit."""
+        return _limited(self)
+
     def left_after(self, usage: Usage) -> Headroom:
         """What remains once `usage` is spent, never below zero."""
         caps = {axis: self.cap(axis) for axis in Limit}
@@ -143,3 +158,8 @@ class Budget:
             if getattr(self, each.name) is not None and getattr(extra, each.name) is not None
         }
         return replace(self, **raised)
+
+
+@lru_cache(maxsize=1 << 10)
+def _limited(budget: Budget) -> Sequence[Limit]:
+    return tuple(axis for axis in Limit if budget.cap(axis) is not None)

@@ -66,6 +66,8 @@ class Flight:
 
     def with_losses(self, outcome: Grown | Failed) -> Outcome:
         """The outcome, and what was lost before it."""
+        if not self.num_lost:
+            return outcome
         lost, self.num_lost = Usage(discarded_tokens=self.num_lost), 0
         return replace(outcome, usage=outcome.usage + lost)
 

@@ -4,9 +4,8 @@ A solve (a *program*, as in Autellix, arXiv 2502.13965) makes many calls. Calls 
 requests:
 
 1. Interactive calls go before others while they hold less than their share of the slots.
-2. Of the tenants within `SLACK` tokens of the one with the least service (virtual token counters,
-   arXiv 2401.00588) that goes first whose program is of the lowest class; one that comes back
-   starts level with the others.
+2. The tenant with the least service goes first (virtual token counters, arXiv 2401.00588); one that
+   comes back starts level with the others.
 3. Within a tenant a program that has had less than 1/`AGEING` of an equal share of what the tenant
    got while it was here goes first, every other time: long searches get through, however many short
    ones keep coming, and short ones however many long ones wait.
@@ -35,8 +34,6 @@ from mull.policies.scheduling.programs import (
 )
 
 AGEING: Final = 1.5
-SLACK: Final = 4096.0
-"""Tokens that a tenant may be ahead of another and still go first for a short request."""
 _ADVANCE: Final = 64.0
 """Tokens that a call is charged when it starts, at most."""
 _GUESS: Final = 256.0
@@ -191,19 +188,14 @@ class CallQueue:
         return self._in_turn()
 
     def _in_turn(self) -> _Choice | None:
-        """The tenant's that has had little, and in it who has had little."""
+        """The least served tenant's, and in it who has had little."""
         waiting = [each for each in self._tenants.values() if each.num_waiting]
         if not waiting:
             return None
-        most = min(each.service for each in waiting) + SLACK
-        firsts = [
-            (program.level, each.service, program.order, program, each)
-            for each in waiting
-            if each.service <= most and (program := first_of(each.ready)) is not None
-        ]
-        *_, program, tenant = min(firsts)
+        tenant = min(waiting, key=lambda each: each.service)
         starved = None if tenant.was_starved else self._most_starved(tenant)
-        return _Choice(starved or program, tenant, starved is not None)
+        program = starved or first_of(tenant.ready)
+        return None if program is None else _Choice(program, tenant, starved is not None)
 
     def _most_starved(self, tenant: Tenant) -> Program | None:
         heap = tenant.starving
