@@ -1,15 +1,18 @@
 """What the gateway costs: against the bare server behind it, in one run, on one machine.
 
-    python benchmarks/gateway.py [--requests 2000] [--rounds 300]
+    python benchmarks/gateway.py [--requests 2000] [--rounds 300] [--beside NAME=COMMAND]
 
 Starts a server that answers at once (its own process), `mull serve` before it (its own process),
 and asks both in turn. CPU time is that of the gateway's process alone, as the kernel counts it.
+`--beside` measures another gateway the same way: a command that is told the port to listen at by
+`{port}`, and by `{upstream}` the address of the server that answers (whose model is `fake`).
 """
 
 import argparse
 import asyncio
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -36,6 +39,7 @@ WHOLE = json.dumps(
         "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
     }
 ).encode()
+KEY = {"authorization": "Bearer x"}
 BODY = {"messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
 
@@ -116,33 +120,69 @@ def cpu_seconds(pid: int) -> float:
 
 
 @asynccontextmanager
-async def servers(folder: Path) -> AsyncGenerator[tuple[str, str, int], None]:
-    """The bare server, the gateway, and the gateway's process."""
-    port = 18_000 + os.getpid() % 1000
+async def bare_server(port: int) -> AsyncGenerator[str, None]:
+    """The address of the server that answers."""
     bare = f"http://127.0.0.1:{port}/v1"
-    behind = subprocess.Popen([sys.executable, __file__, "--upstream", str(port)])  # noqa: S603
-    try:
+    async with running([sys.executable, __file__, "--upstream", str(port)]):
         await answering(f"{bare}/models")
+        yield bare
+
+
+@asynccontextmanager
+async def running(command: list[str], **options: Any) -> AsyncGenerator[Any, None]:
+    """A process, for as long as the block lasts."""
+    process = subprocess.Popen(command, **options)  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@asynccontextmanager
+async def mull(bare: str) -> AsyncGenerator[tuple[str, int], None]:
+    """The gateway's address and process."""
+    with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mull", "serve", "--port", "0", "--slots", "256"]
-        command += ["--journal", str(folder / "served.db"), "--model", f"fake=openai:{bare}#fake"]
-        gateway = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
-        try:
-            assert gateway.stderr is not None  # noqa: S101
+        command += ["--journal", f"{folder}/served.db", "--model", f"fake=openai:{bare}#fake"]
+        started = time.perf_counter()
+        async with running(command, stderr=subprocess.PIPE, text=True) as gateway:
             line = gateway.stderr.readline()
             while " at http" not in line:
                 line = gateway.stderr.readline()
-            yield bare, line.split(" at ")[1].strip(), gateway.pid
-        finally:
-            gateway.kill()
-            gateway.wait()
-    finally:
-        behind.kill()
-        behind.wait()
+            say_ready(gateway.pid, time.perf_counter() - started)
+            yield line.split(" at ")[1].strip(), gateway.pid
+
+
+@asynccontextmanager
+async def peer(command: str, bare: str, port: int) -> AsyncGenerator[tuple[str, int], None]:
+    """Another gateway's address and process."""
+    words = [each.format(port=port, upstream=bare) for each in shlex.split(command)]
+    environment = {**os.environ, "OPENAI_API_KEY": "x"}
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as log:
+        async with running(words, env=environment, stdout=log, stderr=log) as process:
+            url = f"http://127.0.0.1:{port}/v1"
+            await answering(f"{url}/models")
+            say_ready(process.pid, time.perf_counter() - started)
+            yield url, process.pid
+
+
+def say_ready(pid: int, seconds: float) -> None:
+    cpu, size = cpu_seconds(pid), memory(pid)
+    say(f"ready after {seconds:.2f} s, {cpu:.2f} s of CPU; {size:.0f} MB idle")
+
+
+def memory(pid: int) -> float:
+    """Megabytes that a process holds."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (size,) = [line.split()[1] for line in status.splitlines() if "VmRSS" in line]
+    return int(size) / 1024
 
 
 async def answering(url: str) -> None:
     async with aiohttp.ClientSession() as session:
-        for _ in range(200):
+        for _ in range(2000):
             try:
                 async with session.get(url) as response:
                     await response.read()
@@ -153,7 +193,7 @@ async def answering(url: str) -> None:
 
 async def ask(session: aiohttp.ClientSession, url: str, **fields: Any) -> bytes:
     body = {"model": "fake", **BODY, **fields}
-    async with session.post(f"{url}/chat/completions", json=body) as response:
+    async with session.post(f"{url}/chat/completions", json=body, headers=KEY) as response:
         data = await response.read()
         if response.status != 200:
             raise SystemExit(f"{response.status}: {data!r}")
@@ -196,7 +236,9 @@ async def streams(session: aiohttp.ClientSession, url: str, num_events: int) -> 
     await asyncio.gather(*asking)
 
 
-async def best_of_64(session: aiohttp.ClientSession, bare: str, url: str, rounds: int) -> float:
+async def best_of_64(
+    session: aiohttp.ClientSession, bare: str, url: str, rounds: int, **fields: Any
+) -> float:
     """Milliseconds beyond the slowest of the 64 calls; the median of several."""
     beyond = list[float]()
     root = bare.removesuffix("/v1")
@@ -204,7 +246,7 @@ async def best_of_64(session: aiohttp.ClientSession, bare: str, url: str, rounds
         async with session.get(f"{root}/seen") as response:
             await response.read()
         start = time.perf_counter()
-        await ask(session, url, model="bon-64-fake", max_tokens=1)
+        await ask(session, url, max_tokens=1, **fields)
         taken = time.perf_counter() - start
         async with session.get(f"{root}/seen") as response:
             beyond.append(taken - (await response.json())["slowest"])
@@ -217,7 +259,7 @@ async def cancelling(session: aiohttp.ClientSession, bare: str, url: str, rounds
     root = bare.removesuffix("/v1")
     body = {"model": "fake", **BODY, "stream": True, "max_tokens": 2}
     for _ in range(rounds):
-        response = await session.post(f"{url}/chat/completions", json=body)
+        response = await session.post(f"{url}/chat/completions", json=body, headers=KEY)
         await response.content.readany()
         left = time.monotonic()
         response.close()
@@ -227,30 +269,48 @@ async def cancelling(session: aiohttp.ClientSession, bare: str, url: str, rounds
     return statistics.median(heard) * 1e3
 
 
-async def measure(requests: int, rounds: int) -> None:
+async def measure(requests: int, rounds: int, peers: list[str]) -> None:
+    port = 18_000 + os.getpid() % 1000
     connector = aiohttp.TCPConnector(limit=0)
-    with tempfile.TemporaryDirectory() as folder:
-        async with (
-            servers(Path(folder)) as (bare, url, pid),
-            aiohttp.ClientSession(connector=connector) as session,
-        ):
-            await crowd(session, url, 320)
-            direct, through = await added_latency(session, bare, url, rounds)
-            say(f"one at a time: {direct:.2f} ms bare, {through:.2f} ms through the gateway, "
-                f"{through - direct:+.2f} ms added (p50)")  # fmt: skip
-            cpu = await cpu_of(pid, crowd(session, url, requests), requests // 32 * 32)
-            say(f"32 at a time: {cpu:.0f} µs CPU a request, {1e6 / cpu:,.0f} requests/s a core")
-            cpu = await cpu_of(pid, streams(session, url, 20_000), 160_000)
-            say(f"streams: {cpu:.2f} µs CPU an event")
-            before = cpu_seconds(pid)
-            beyond = await best_of_64(session, bare, url, 9)
-            cpu = (cpu_seconds(pid) - before) / 9 * 1e3
-            say(f"best of 64: {beyond:.1f} ms beyond its slowest call (p50), {cpu:.0f} ms CPU")
-            heard = await cancelling(session, bare, url, 15)
-            say(f"a client leaves: {heard:.1f} ms until the server behind hears of it (p50)")
-            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-            (size,) = [line.split()[1] for line in status.splitlines() if "VmRSS" in line]
-            say(f"memory: {int(size) / 1024:.0f} MB")
+    async with (
+        bare_server(port) as bare,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        say("mull")
+        async with mull(bare) as (url, pid):
+            await passing(session, bare, url, pid, requests, rounds)
+            await searching(session, bare, url, pid)
+        for number, each in enumerate(peers, start=1):
+            name, _, command = each.partition("=")
+            say(name)
+            async with peer(command, bare, port + number) as (url, pid):
+                await passing(session, bare, url, pid, requests // 4, rounds // 2)
+
+
+async def passing(  # noqa: PLR0917
+    session: aiohttp.ClientSession, bare: str, url: str, pid: int, requests: int, rounds: int
+) -> None:
+    """Plain requests and streams."""
+    await crowd(session, url, 320)
+    direct, through = await added_latency(session, bare, url, rounds)
+    say(f"one at a time: {direct:.2f} ms bare, {through:.2f} ms through the gateway, "
+        f"{through - direct:+.2f} ms added (p50)")  # fmt: skip
+    cpu = await cpu_of(pid, crowd(session, url, requests), requests // 32 * 32)
+    say(f"32 at a time: {cpu:.0f} µs CPU a request, {1e6 / cpu:,.0f} requests/s a core")
+    num_events = 10 * requests
+    cpu = await cpu_of(pid, streams(session, url, num_events), 8 * num_events)
+    say(f"streams: {cpu:.2f} µs CPU an event")
+
+
+async def searching(session: aiohttp.ClientSession, bare: str, url: str, pid: int) -> None:
+    """Best of 64, and clients that leave."""
+    before = cpu_seconds(pid)
+    beyond = await best_of_64(session, bare, url, 9, model="bon-64-fake")
+    cpu = (cpu_seconds(pid) - before) / 9 * 1e3
+    say(f"best of 64: {beyond:.1f} ms beyond its slowest call (p50), {cpu:.0f} ms CPU")
+    heard = await cancelling(session, bare, url, 15)
+    say(f"a client leaves: {heard:.1f} ms until the server behind hears of it (p50)")
+    say(f"memory: {memory(pid):.0f} MB")
 
 
 def say(line: str) -> None:
@@ -261,12 +321,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--beside", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--upstream", type=int)
     options = parser.parse_args()
     if options.upstream:
         serve_upstream(options.upstream)
     else:
-        asyncio.run(measure(options.requests, options.rounds))
+        asyncio.run(measure(options.requests, options.rounds, options.beside))
 
 
 if __name__ == "__main__":

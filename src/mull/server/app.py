@@ -138,6 +138,7 @@ def app_of(gateway: Gateway) -> ASGIApp:
             route("/v1/solves/{solve_id}/cancel", solve_routes.cancel),
             route("/v1/solves/{solve_id}/extend", solve_routes.extend),
             route("/health", listing.health, "GET", is_open=True),
+            route("/openapi.json", listing.openapi, "GET", is_open=True),
             route("/metrics", listing.metrics, "GET", is_open=True),
         ],
         default=Endpoint(gateway, _no_such_path, openai_error, is_open=True),

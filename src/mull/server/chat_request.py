@@ -70,7 +70,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     model: str
     messages: list[ChatMessage]
-    mull: msgspec.Raw = msgspec.Raw()
+    mull: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = None

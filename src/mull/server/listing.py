@@ -1,8 +1,9 @@
-"""`/v1/models`, `/health` and `/metrics`."""
+"""`/v1/models`, `/health`, `/metrics` and `/openapi.json`."""
 
 from mull.server.gateway import Gateway
 from mull.server.http import Exchange
 from mull.server.names import offered_names, read_name
+from mull.server.openapi import document
 
 
 async def models(gateway: Gateway, exchange: Exchange) -> None:
@@ -28,6 +29,11 @@ async def health(gateway: Gateway, exchange: Exchange) -> None:
     status = "draining" if is_draining else "ok"
     body = {"status": status, "solves": len(gateway.solves.live), "models": gateway.names}
     await exchange.send_json(body, status=503 if is_draining else 200)
+
+
+async def openapi(gateway: Gateway, exchange: Exchange) -> None:  # noqa: ARG001
+    """What can be asked here, for tools that read OpenAPI."""
+    await exchange.send_json(document())
 
 
 async def metrics(gateway: Gateway, exchange: Exchange) -> None:

@@ -53,7 +53,7 @@ class MessagesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     model: str
     max_tokens: int
     messages: list[_Turn]
-    mull: msgspec.Raw = msgspec.Raw()
+    mull: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     system: str | list[TextPart] | None = None
     stream: bool | None = None
     temperature: float | None = None

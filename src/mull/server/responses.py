@@ -58,7 +58,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     model: str
     input: str | list[_Item]
-    mull: msgspec.Raw = msgspec.Raw()
+    mull: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     instructions: str | None = None
     stream: bool | None = None
     temperature: float | None = None
