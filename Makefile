@@ -15,7 +15,7 @@ BASE_TESTS := $(wildcard $(addprefix tests/,\
 	policies/test_priced.py \
 	test_public_api.py test_examples.py))
 
-.PHONY: setup demo test test-base test-full test-vllm lint clean
+.PHONY: setup demo test test-base test-full test-node test-vllm lint clean
 
 setup: .venv/.ready
 
@@ -35,6 +35,11 @@ test-full: test
 # A real vLLM on the processor: 2.5 GB of disk, 3 GB of memory, some minutes.
 test-vllm: setup .venv-vllm/.ready
 	$(BIN)/pytest -v -m vllm tests/vllm
+
+# OpenAI's client for Node; needs `node` and `npm`.
+test-node: setup
+	npm install --prefix tests/node --no-save --no-package-lock --no-fund --no-audit openai@6.49.0
+	$(BIN)/python tests/node/run.py
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
