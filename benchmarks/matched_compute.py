@@ -31,23 +31,30 @@ SAMPLED: Final = (
     "weighted_best_of_n+verifier=none+combine=max",
 )
 """Replayed from the bank: whole answers, chosen by the checker, by votes, by the guide."""
+BEST_FIRST: Final = "best_first+early_stop=true+aggregation=last"
+"""Shares its draws out by the guide's own step values, not by its calibrated ones."""
 SEARCHES: Final = (
-    "tapered_beam",
+    BEST_FIRST,
     "rebase",
+    "tapered_beam",
     "dvts",
     "mcts+early_stop=true",
     "beam",
     "particles",
     "tot_bfs",
     "tot_dfs+early_stop=true",
-    "mcts",
 )
 """Run live. Those that go level by level end all their answers at once, so only the others gain by
 stopping at the first accepted one."""
-CONTROL: Final = ("tapered_beam+guide=random", "tapered_beam+guide=oracle")
-"""The first must lose. The second is what a perfect guide would give, for nothing."""
+CONTROL: Final = (
+    "best_first+early_stop=true+guide=random",
+    "best_first+early_stop=true+guide=oracle",
+)
+"""The first must lose. The second is what a guide that knows what is possible would give."""
+CHOICE: Final = (BEST_FIRST,)
+"""What exploring left to choose among."""
 CLAIMS: Final[tuple[str, ...]] = ()
-"""The three that the validation problems chose; named here before they are confirmed."""
+"""What the validation problems chose; named here before it is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +80,26 @@ def _all_levels(strategies: tuple[str, ...], *budgets: int) -> tuple[Row, ...]:
     return tuple(Row(level, (n,), strategies) for n in budgets for level in (4, 6, 5))
 
 
+ROLLOUTS: Final[Mapping[int, int]] = {4: 64, 5: 128, 6: 128}
+"""Recorded a problem, by level: about where early stopping solves nearly all."""
 STAGES: Final[Mapping[str, Stage]] = {
     "explore": Stage(
         0,
-        {4: 100, 5: 100, 6: 100},
+        {4: 60, 5: 60, 6: 60},
         (
-            Row(4, (16,), (*SAMPLED, *SEARCHES[:2], *CONTROL)),
-            Row(4, (4,), (*SAMPLED, *SEARCHES[:3], *CONTROL)),
-            Row(6, (16,), (*SAMPLED, *SEARCHES[:4], *CONTROL)),
-            Row(6, (64,), (*SAMPLED, *SEARCHES[:4], *CONTROL)),
-            *_all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16, 64, 256),
+            *_all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16),
+            *_all_levels((*SAMPLED, BEST_FIRST, "rebase", *CONTROL), 64),
         ),
     ),
     "choose": Stage(
         200,
-        {4: 200, 5: 200, 6: 200},
-        _all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16, 64, 256),
+        {4: 100, 5: 100, 6: 100},
+        _all_levels((*SAMPLED, *CHOICE), 16, 64),
     ),
     "confirm": Stage(
         400,
         {4: 1_000, 5: 300, 6: 300},
-        _all_levels((*SAMPLED, *CLAIMS), 16, 64, 256),
+        _all_levels((*SAMPLED, *CLAIMS), 16, 64),
     ),
 }
 
@@ -109,10 +115,10 @@ def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None)
         (model,),
         row.strategies,
         budgets=row.budgets,
-        rollouts=256,
+        rollouts=ROLLOUTS[row.level],
         verifier=None if checker is None else checker.source.verifier,
         guide=guide,
-        dtype=Dtype.BFLOAT16,
+        dtype=Dtype.FLOAT32,
     )
 
 
