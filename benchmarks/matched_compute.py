@@ -1,9 +1,9 @@
-"""Strategies at matched compute on Countdown: explore, choose, confirm.
+"""Strategies at matched compute on Countdown: explore, then confirm.
 
     python benchmarks/matched_compute.py explore --guide mull-prm --out runs/matched
 
-The three stages use problems that follow one another in one list, so none is in two of them: what
-was chosen on some is confirmed on others. `CLAIMS` names what `confirm` measures and is committed
+The two stages use problems of one list that do not overlap: what was chosen on some is confirmed on
+others. `CLAIMS` names what `confirm` measures and is committed
 before it runs. Every row adds to the results of its level and can be stopped and run again; its
 tables are written as Markdown beside them.
 """
@@ -31,8 +31,7 @@ SAMPLED: Final = (
     "weighted_best_of_n+verifier=none+combine=max",
 )
 """Replayed from the bank: whole answers, chosen by the checker, by votes, by the guide."""
-BEST_FIRST: Final = "best_first+early_stop=true+aggregation=last"
-"""Shares its draws out by the guide's own step values, not by its calibrated ones."""
+BEST_FIRST: Final = "best_first+early_stop=true"
 SEARCHES: Final = (
     BEST_FIRST,
     "rebase",
@@ -51,10 +50,8 @@ CONTROL: Final = (
     "best_first+early_stop=true+guide=oracle",
 )
 """The first must lose. The second is what a guide that knows what is possible would give."""
-CHOICE: Final = (BEST_FIRST,)
-"""What exploring left to choose among."""
-CLAIMS: Final[tuple[str, ...]] = ()
-"""What the validation problems chose; named here before it is confirmed."""
+CLAIMS: Final[tuple[str, ...]] = (BEST_FIRST, "best_first+early_stop=true+guide=random")
+"""What exploring chose, and the control that must lose; named here before they are confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,8 @@ class Stage:
     skip: int
     counts: Mapping[int, int]
     """Problems by level."""
+    rollouts: Mapping[int, int]
+    """Recorded a problem, by level."""
     rows: tuple[Row, ...]
 
 
@@ -80,25 +79,20 @@ def _all_levels(strategies: tuple[str, ...], *budgets: int) -> tuple[Row, ...]:
     return tuple(Row(level, (n,), strategies) for n in budgets for level in (4, 6, 5))
 
 
-ROLLOUTS: Final[Mapping[int, int]] = {4: 64, 5: 128, 6: 128}
-"""Recorded a problem, by level: about where early stopping solves nearly all."""
 STAGES: Final[Mapping[str, Stage]] = {
     "explore": Stage(
         0,
         {4: 60, 5: 60, 6: 60},
+        {4: 64, 5: 64, 6: 64},
         (
             *_all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16),
-            *_all_levels((*SAMPLED, BEST_FIRST, "rebase", *CONTROL), 64),
+            *_all_levels((*SAMPLED, BEST_FIRST, *CONTROL), 64),
         ),
-    ),
-    "choose": Stage(
-        200,
-        {4: 100, 5: 100, 6: 100},
-        _all_levels((*SAMPLED, *CHOICE), 16, 64),
     ),
     "confirm": Stage(
         400,
         {4: 1_000, 5: 300, 6: 300},
+        {4: 64, 5: 128, 6: 128},
         _all_levels((*SAMPLED, *CLAIMS), 16, 64),
     ),
 }
@@ -115,7 +109,7 @@ def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None)
         (model,),
         row.strategies,
         budgets=row.budgets,
-        rollouts=ROLLOUTS[row.level],
+        rollouts=stage.rollouts[row.level],
         verifier=None if checker is None else checker.source.verifier,
         guide=guide,
         dtype=Dtype.FLOAT32,

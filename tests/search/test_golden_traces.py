@@ -565,7 +565,7 @@ async def test_best_first_by_hand() -> None:
     root .33  a .45  ax .3  b .35  bx .8*        -> bx: bxX .4
     root .33  a .45* ax .3  b .35  bx .4         -> a: ay .5
     """
-    search = BestFirst(GUIDE, n=7)
+    search = BestFirst(GUIDE, n=7, sharpness=1.0)
     expected = [
         *("grow .1", "score a", "grow a1", "score ax", "grow ax1", "score axX"),
         *("grow .1", "score b", "grow b1", "score bx", "grow bx1", "score bxX"),
@@ -583,6 +583,6 @@ async def test_best_first_draws_less_and_less_from_a_place_whose_steps_repeat() 
     root .2*, level with a, is older;  root .167  a .2* b .1
     """
     world = World({"": "ab", "a": "X", "b": "X"}, table("a .2  b .1  aX 0  bX 0"))
-    search = BestFirst(GUIDE, n=6, state_key=first_letters)
+    search = BestFirst(GUIDE, n=6, sharpness=1.0, state_key=first_letters)
     told = await story(search, world)
     assert [line for line in told if line.startswith("grow")] == [*["grow .1"] * 5, "grow a1"]

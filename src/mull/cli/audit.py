@@ -80,7 +80,7 @@ async def _measure(folder: SampleFolder, judges: Sequence[RewardVerifier]) -> No
             show_progress(done / total, f"{done} of {total} problems")
 
         if len(folder.samples) < len(folder.examples):
-            opened = open_model(folder.plan.model, dtype=Dtype.BFLOAT16, max_rows=512)
+            opened = open_model(folder.plan.model, dtype=Dtype.FLOAT32, max_rows=512)
             async with opened as policy:
                 await folder.draw(policy, report)
         try:

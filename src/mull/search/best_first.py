@@ -38,8 +38,8 @@ class BestFirst:
     """Steps to draw."""
     width: int = 1
     """Steps a wave. Those beyond the first do not see what the others find."""
-    sharpness: float = 1.0
-    """1 shares draws out by value, more favours the best places."""
+    sharpness: float = 0.5
+    """1 shares draws out by value, more favours the best places, less trusts the guide less."""
     steps: Stepwise = Stepwise()
     sampling: Sampling = Sampling()
     answer_key: AnswerKey = text_key

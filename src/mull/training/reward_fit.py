@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import torch
 
 from mull.core.aggregation import AGGREGATIONS, Aggregation
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
-from mull.engine.judge import Judge
 from mull.models.reward import Familiarity, RewardModel
 from mull.models.reward_card import RewardCard, RewardKind
 from mull.training.reward_rows import Labels
@@ -26,12 +25,13 @@ from mull.verifiers.calibration import (
     fit_temperature,
     log_loss,
 )
-from mull.verifiers.reward import opinion_of
+from mull.verifiers.reward import distance_of, opinion_of
 
 FAMILIAR_PROBLEMS: Final = 1_000
 """Training problems whose places say what is familiar."""
-FAMILIAR_SHARE: Final = 0.99
+FAMILIAR_SHARE: Final = 0.97
 """Of validation completions that must not be foreign."""
+TEXTS_A_PASS: Final = 128
 FEWEST: Final = 20
 """Completions without which nothing is calibrated."""
 
@@ -82,7 +82,7 @@ def fit(
     `kept` are problems that were not trained on; those with whole completions are used.
     """
     familiarity = _familiarity(model, trained[:FAMILIAR_PROBLEMS])
-    judged = judge(Judge(model, familiarity, "cpu"), kept)
+    judged = judge(model, familiarity, kept)
     if not judged:
         raise BadInputError(
             "no validation problem has a whole completion, so nothing can be calibrated",
@@ -113,33 +113,54 @@ def fit(
     return Fitted(card, familiarity)
 
 
-def judge(model: Judge, problems: Iterable[LabelledProblem]) -> list[Judged]:
-    """Every whole completion of the problems, judged."""
+def judge(
+    model: RewardModel, familiarity: Familiarity, problems: Iterable[LabelledProblem]
+) -> list[Judged]:
+    """Every whole completion of the problems, judged, as many at once as fit."""
     whole = [
-        (problem, branch)
+        (problem, branch, (*problem.prompt, *chain.from_iterable(branch.steps)))
         for problem in problems
         for branch in problem.branches
         if branch.is_right is not None
     ]
-    sequences, places = list[tuple[int, ...]](), list[tuple[int, ...]]()
-    for problem, branch in whole:
-        sequences.append((*problem.prompt, *chain.from_iterable(branch.steps)))
-        places.append(_ends(problem, branch, model.model.card.kind))
-    outputs = iter(model.read(sequences, places))
+    whole.sort(key=lambda each: len(each[-1]))  # so that little is padding
     found = list[Judged]()
-    for (problem, branch), where in zip(whole, places, strict=True):
-        opinions = [opinion_of(model.model.card.head, next(outputs)) for _ in where]
-        found.append(
-            Judged(
-                problem.statement,
-                problem.family,
-                tuple(each.mean for each in opinions),
-                max(each.distance for each in opinions),
-                bool(branch.is_right),
-                branch.exact,
+    for start in range(0, len(whole), TEXTS_A_PASS):
+        batch = whole[start : start + TEXTS_A_PASS]
+        places = [_ends(problem, branch, model.card.kind) for problem, branch, _ in batch]
+        read = iter(_read(model, familiarity, [ids for *_, ids in batch], places))
+        for (problem, branch, _), where in zip(batch, places, strict=True):
+            opinions = [opinion_of(model.card.head, next(read)) for _ in where]
+            found.append(
+                Judged(
+                    problem.statement,
+                    problem.family,
+                    tuple(each.mean for each in opinions),
+                    distance_of(opinions),
+                    bool(branch.is_right),
+                    branch.exact,
+                )
             )
-        )
     return found
+
+
+@torch.inference_mode()
+def _read(
+    model: RewardModel,
+    familiarity: Familiarity,
+    texts: Sequence[tuple[int, ...]],
+    places: Sequence[tuple[int, ...]],
+) -> list[list[float]]:
+    """The head's outputs and the distance at every place of every text, in order."""
+    longest = max(map(len, texts))
+    # Padded at the end, where causal attention never looks.
+    look = model.look(torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids in texts]))
+    rows = torch.tensor([row for row, where in enumerate(places) for _ in where])
+    columns = torch.tensor(list(chain.from_iterable(places)))
+    outputs = model.score(look.late[rows, columns]).float()
+    distance = familiarity(look.early[rows, columns])[:, None]
+    said = torch.cat((outputs, distance), dim=-1)
+    return cast("list[list[float]]", said.tolist())  # pyright: ignore[reportUnknownMemberType]
 
 
 def _ends(problem: LabelledProblem, branch: Branch, kind: RewardKind) -> tuple[int, ...]:

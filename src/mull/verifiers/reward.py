@@ -154,7 +154,7 @@ class RewardVerifier:
         if not all(isfinite(value) for each in outputs for value in each):
             return Score.unknown(self.source, "the model's output is not a number", usage)
         opinions = [opinion_of(self.card.head, each) for each in outputs]
-        furthest = max(opinion.distance for opinion in opinions)
+        furthest = distance_of(opinions)
         if self.card.max_distance is not None and furthest > self.card.max_distance:
             reason = f"it is foreign: at distance {furthest:.2f} from what was trained on"
             return Score.unknown(self.source, reason, usage)
@@ -184,6 +184,14 @@ def opinion_of(head: Head, outputs: Sequence[float]) -> Opinion:
     log_alpha, log_beta = (min(max(value, -5.0), 7.0) for value in values)
     mean, strength = _sigmoid(log_alpha - log_beta), exp(log_alpha) + exp(log_beta)
     return Opinion(mean, sqrt(mean * (1 - mean) / (strength + 1)), distance)
+
+
+def distance_of(opinions: Sequence[Opinion]) -> float:
+    """How foreign a path is: the furthest of its places but the last, if there are others.
+
+    An answer's last place differs with its target, however familiar all before it is.
+    """
+    return max(opinion.distance for opinion in opinions[:-1] or opinions)
 
 
 def deviation_of(rule: Aggregation, opinions: Sequence[Opinion]) -> float:
