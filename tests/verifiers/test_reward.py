@@ -21,6 +21,7 @@ from mull.verifiers.reward import (
     Opinion,
     RewardVerifier,
     deviation_of,
+    distance_of,
     opinion_of,
 )
 
@@ -143,6 +144,13 @@ def test_deviations_go_through_the_aggregation(rule: Aggregation, expected: floa
     assert deviation_of(rule, opinions) == pytest.approx(expected)
 
 
+def test_how_foreign_a_path_is_does_not_hang_on_its_last_place() -> None:
+    near, far = Opinion(0.5, 0.1, 1.0), Opinion(0.5, 0.1, 4.0)
+    assert distance_of([near, far]) == 1.0
+    assert distance_of([far, near]) == 4.0
+    assert distance_of([far]) == 4.0
+
+
 def test_what_it_cannot_judge_is_unknown_and_free_where_nothing_was_read() -> None:
     judge = verifier(max_distance=3.0)
     nothing, other, long, foreign, broken, fine = score(
@@ -150,7 +158,7 @@ def test_what_it_cannot_judge_is_unknown_and_free_where_nothing_was_read() -> No
         Trajectory(GAME),
         Trajectory(SUM, path(10).steps),
         path(*[10] * 9),
-        path(10, 13),
+        path(13, 10),
         path(14),
         path(10),
     )
