@@ -128,7 +128,7 @@ def test_bad_lines_are_logged_by_file_and_number(
     with caplog.at_level(logging.WARNING):
         recording = read_recording(path)
     assert len(recording.faults) == 8
-    assert f"`{path}`, line 2 is left out: no `Record`" in caplog.text
+    assert f"`{path}`, line 2 is left out: `Record` lacks its `problem`" in caplog.text
     assert "3 further lines are left out" in caplog.text
 
 

@@ -111,6 +111,36 @@ def test_names_in_the_configuration_are_found_again_on_resume(
         assert (changed.code, "the solve was checked by" in changed.err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["hybrid:maths", "maths", "hybrid:code"])
+def test_a_built_in_verifier_within_another_is_found_again_on_resume(
+    mull: Mull, solving: tuple[str, ...], name: str
+) -> None:
+    whole = mull(*solving, "--verifier", name).document
+    short = mull(*solving, "--verifier", name, "--budget-tokens", "4").document
+    assert short["stop"] == "budget_tokens"
+    resumed = mull("resume", short["solve_id"], "--more-tokens", "99", "--json")
+    assert resumed.document["answer"] == whole["answer"]
+
+
+@pytest.mark.parametrize("name", ["judge:", "hybrid:", "pooling:", "hybrid:judge:"])
+def test_a_name_that_names_nothing_is_refused(
+    mull: Mull, solving: tuple[str, ...], name: str
+) -> None:
+    ran = mull(*solving, "--verifier", name)
+    assert ran.code == 2
+    assert "names nothing" in ran.err
+
+
+def test_a_verifier_that_is_not_there_is_said_beside_the_vote(mull: Mull, tmp_path: Path) -> None:
+    model = scripted(tmp_path, {ASKS: SAID})
+    ran = mull("solve", ASKS, "--model", model, "--verifier", "pooling:http://127.0.0.1:1#it")
+    assert ran.code == 0
+    said = " ".join(ran.out.split())
+    assert "has no opinion: majority vote" in said
+    assert "not judged by `pooling:http://127.0.0.1:1#it@" in said
+    assert "Cannot connect" in said
+
+
 def test_a_budget_holds_for_what_a_judge_says(
     mull: Mull, judge: FakeServer, solving: tuple[str, ...]
 ) -> None:

@@ -96,6 +96,8 @@ def test_an_answer_is_right_if_it_is_the_references_equal(
     ("arguments", "message"),
     [
         (("no.jsonl",), "cannot read the task `no.jsonl`"),
+        (("my.json",), "`my.json` is neither a task nor a file of JSON lines"),
+        (("cuontdown",), "did you mean `countdown`?"),
         (("{task}", "--level", "3"), "is a file and has neither suites nor levels"),
         (("{task}", "--count", "9"), "has 2 problems, fewer than 9"),
     ],

@@ -262,7 +262,7 @@ def test_a_strategy_without_its_guide_is_refused_with_those_that_need_none(name:
         ("beam", {"state_key": "x"}, "no option of strategy `beam` `state_key`"),
         ("dvts", {"subtrees": 0}, "`subtrees` is 0"),
         ("rebase", {"softmax_temperature": 0.0}, "`softmax_temperature` is 0.0"),
-        ("particles", {"resampling": "dice"}, "'dice' is not a valid"),
+        ("particles", {"resampling": "dice"}, "'dice' is none of"),
         ("particles", {"resample": "dice"}, "no option of strategy `particles` `resample`"),
         ("tot_dfs", {"threshold": 1.5}, "`threshold` is 1.5"),
         ("mcts", {"exploration": -1.0}, "`exploration` is -1.0"),

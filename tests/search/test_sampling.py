@@ -160,7 +160,7 @@ def test_options_can_be_listed() -> None:
         (Spec("best_of_n", {"n": 10_001}), "between 1 and 10000"),
         (Spec("best_of_n", {"n": "4"}), "'4' is no int"),
         (Spec("best_of_n", {"max_tokens": -1}), "`max_tokens` is -1"),
-        (Spec("best_of_n", {"thinking": "hard"}), "'hard' is not a valid"),
+        (Spec("best_of_n", {"thinking": "hard"}), "'hard' is none of"),
         (Spec("early_stop"), "needs the option `verifier`"),
         (Spec("early_stop", {"verifier": "v", "width": 0}), "`width` is 0"),
         (Spec("self_consistency", {"n": -1}), "`n` is -1"),

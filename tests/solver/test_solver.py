@@ -680,4 +680,5 @@ async def test_a_solve_whose_answers_were_all_cut_off_says_so() -> None:
     enough = await solver_with(policy, replace(short, options={"n": 2, "max_tokens": 3})).solve(
         PROBLEM
     )
-    assert (enough.answer, enough.notes) == ("42", ("1 of 1 votes",))
+    cut = "1 of 2 answers were cut off at their limit of 3 tokens (`max_tokens`)"
+    assert (enough.answer, enough.notes) == ("42", ("1 of 1 votes", cut))

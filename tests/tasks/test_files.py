@@ -55,7 +55,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no object": (b"[1]\n", "it is no JSON object"),
     "too deep": (b"[" * 100_000 + b"\n", "it nests too deeply"),
     "no UTF-8": (b'{"prompt": "\xff", "reference": "1"}\n', "can't decode"),
-    "no reference": (lines({"prompt": "x"})[0], "missing 1 required positional argument"),
+    "no reference": (lines({"prompt": "x"})[0], "it lacks its `reference`"),
     "an empty reference": (lines({**GOOD, "reference": " "})[0], "`reference` is empty"),
     "no question": (lines({"reference": "1"})[0], "either `prompt` or `messages`"),
     "an empty question": (lines({**GOOD, "prompt": " "})[0], "question is empty"),

@@ -1,6 +1,6 @@
 """Verifiers by name: built in, behind a server, recorded, of one's own, or made of others."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -64,6 +64,10 @@ def verifier_by(name: str) -> Verifier:
         return verifier_named(name)()
     scheme, colon, place = name.partition(":")
     if scheme + colon in SCHEMES:
+        if not place:
+            raise BadInputError(
+                f"verifier `{name}` names nothing", hint="write what it stands for behind the colon"
+            )
         return SCHEMES[scheme + colon](place)
     if own.is_own(own.VERIFIERS, name):
         return own.own_verifier(name)
@@ -101,9 +105,7 @@ def verifier_of(source: Source, known: frozenset[KeyUse] = frozenset()) -> Verif
 
     No code is run, and no key goes to a place that is not `known`, because a journal says so.
     """
-    by_source = {each.source.verifier: each for each in (make() for make in VERIFIERS.values())}
-    verifier = by_source.get(source.verifier) or _named_again(source.verifier, known)
-    return checked_source(verifier, source)
+    return checked_source(_named_again(source.verifier, known), source)
 
 
 def checked_source(verifier: Verifier, source: Source) -> Verifier:
@@ -117,13 +119,20 @@ def checked_source(verifier: Verifier, source: Source) -> Verifier:
 
 
 def _named_again(name: str, known: frozenset[KeyUse]) -> Verifier:
+    built_in = next((each for each in _built_in() if each.source.verifier == name), None)
+    if built_in is not None:
+        return built_in
     scheme, colon, place = name.partition(":")
     if scheme + colon == HYBRID:
         return HybridVerifier(_named_again(place, known))
     check_foreign_use(_key_use(scheme + colon, place), known, "--verifier " + name)
-    if scheme + colon in SCHEMES or name in VERIFIERS or reward_folder(name) is not None:
+    if scheme + colon in SCHEMES or reward_folder(name) is not None:
         return verifier_by(name)
     raise missing_own("verifier", name)
+
+
+def _built_in() -> Iterator[Verifier]:
+    return (make() for make in VERIFIERS.values())
 
 
 def _key_use(scheme: str, place: str) -> KeyUse | None:

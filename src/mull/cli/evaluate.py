@@ -11,6 +11,7 @@ from typing import Final, cast
 import typer
 
 from mull.build import DEFAULT_MODEL, Config, OpenModel, open_model
+from mull.build.catalog import TRAINED
 from mull.build.judging import AUTO
 from mull.build.schemes import BY_PROVIDER, SERVED_TOKENS
 from mull.cli.configuration import config_of
@@ -55,7 +56,7 @@ from mull.evaluation import Axis, Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
 from mull.evaluation.config import LOCAL_TOKENS
 from mull.evaluation.runner import DEFAULT_ROWS
-from mull.tasks import Form, is_task_file, task_named
+from mull.tasks import TASKS, Form
 
 EXAMPLES: Final = """\
 Examples:
@@ -133,11 +134,20 @@ def evaluate(
         workers,
         bank,
     )
+    _warn_of_strangers(settings, config)
     path = out or _default_directory(config)
     report = _run(config, path, bench, command_of(config, verifier, path))
     if figure is not None:
         _write_figure(figure, report, axis)
     _show(report, path, axis, markdown=markdown, as_json=as_json)
+
+
+def _warn_of_strangers(settings: Config, config: EvalConfig) -> None:
+    """A shipped model answers anything, and knows only what it was trained on."""
+    for name in config.models:
+        if settings.model(name).knows_only_puzzles and config.problems.task not in TRAINED:
+            known = ", ".join(TRAINED)
+            say(f"`{name}` was trained on {known} alone: expect nothing of it here", style="yellow")
 
 
 def _tokens_for(settings: Config, models: Sequence[str]) -> int:
@@ -156,9 +166,9 @@ def _suite_or_level(
     task: str, suite: str | None, level: int | None
 ) -> tuple[str | None, int | None]:
     """What was asked for; else the hardest games, or the first level of another task."""
-    if suite is not None or level is not None or is_task_file(task):
+    if suite is not None or level is not None or task not in TASKS:
         return suite, level
-    return ("game24-hard", None) if task == "countdown" else (None, task_named(task).levels[0])
+    return ("game24-hard", None) if task == "countdown" else (None, TASKS[task].levels[0])
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from mull.build import readable_answer
 from mull.cli.output import printable, show, show_json
 from mull.core.codec import Json, encode
 from mull.core.events import StopReason
+from mull.core.problem import AnswerKind
 from mull.core.score import Score
 from mull.core.solution import Solution
 from mull.core.spec import SolveSpec
@@ -46,6 +47,9 @@ def show_solution(solution: Solution) -> None:
     _show_row("stopped", STOPS[solution.stop])
     for note in solution.notes:
         _show_row("note", note)
+    for score in _scores(solution):
+        if not score.is_opinion:
+            _show_row("not judged", f"by `{score.source}`: {score.reason}")
     _show_row("spent", usage_in_words(solution.usage))
     _show_row("solve", solution.solve_id)
 
@@ -58,7 +62,9 @@ def _show_steps(solution: Solution) -> None:
     for number, step in enumerate(solution.trajectory.steps, start=1):
         line = Text(f"{number:>4}  ", style="dim")
         style = "dim" if step.kind is StepKind.THOUGHT else ""
-        line.append(printable(step.text.strip()), style=style)
+        is_program = solution.tree.problem.answer_kind is AnswerKind.CODE
+        text = step.text.rstrip() if is_program else step.text.strip()
+        line.append(printable(text), style=style)
         show(line)
     show()
 

@@ -111,17 +111,38 @@ def _decode_enum(kind: type[Enum], data: Json) -> Enum:
     try:
         return kind(data)
     except ValueError as error:
-        raise DecodeError(str(error)) from error
+        values = ", ".join(str(each.value) for each in kind)
+        raise DecodeError(f"{data!r} is none of {values}") from error
 
 
 def _decode_dataclass(kind: type[object], data: Json) -> object:
     given, decoders = _an_object(data), _fields(kind)
     try:
         return kind(**{name: decoders[name](each) for name, each in given.items()})
-    except KeyError as error:
-        raise DecodeError(f"`{kind.__name__}` has no field `{error.args[0]}`") from None
-    except (TypeError, ValueError) as error:
-        raise DecodeError(f"no `{kind.__name__}`: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DecodeError(_fault(kind, given) or f"no `{kind.__name__}`: {error}") from error
+
+
+def _fault(kind: type[object], given: Mapping[str, Json]) -> str | None:
+    """Which field is the fault; None where each is right for itself."""
+    decoders = _fields(kind)
+    if unknown := [name for name in given if name not in decoders]:
+        return f"`{kind.__name__}` has no field `{unknown[0]}`"
+    if missing := [name for name in _needed(kind) if name not in given]:
+        return f"`{kind.__name__}` lacks its `{missing[0]}`"
+    for name, each in given.items():
+        try:
+            decoders[name](each)
+        except DecodeError as error:
+            return f"no `{kind.__name__}`: `{name}`: {error}"
+    return None
+
+
+@cache
+def _needed(kind: type[object]) -> tuple[str, ...]:
+    """The fields without a default."""
+    found = fields(cast(Any, kind))
+    return tuple(each.name for each in found if _default(each) is MISSING)
 
 
 @cache

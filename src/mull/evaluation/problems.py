@@ -10,6 +10,7 @@ from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind
 from mull.tasks import (
+    TASKS,
     Example,
     generate,
     is_task_file,
@@ -53,6 +54,11 @@ class ProblemSet:
         if self.is_file:
             self._look_at_file()
             return
+        if "." in self.task or "/" in self.task:
+            raise BadInputError(
+                f"`{self.task}` is neither a task nor a file of JSON lines",
+                hint=f"a file of your own ends in `.jsonl`; tasks are {', '.join(TASKS)}",
+            )
         task_named(self.task)
         if (self.suite is None) == (self.level is None):
             raise BadInputError(

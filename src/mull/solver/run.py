@@ -137,8 +137,7 @@ class SolveRun:
             share = f"{len(failures)} of {num_asked} branches failed"
             notes = (*notes, f"{share}: {failures[-1].message}")
             reason = StopReason.FAILED if len(failures) == num_asked else reason
-        if candidate is None:
-            notes = (*notes, *_cut_off(self.state.tree))
+        notes = (*notes, *_cut_off(self.state.tree))
         ended = SolveEnded(
             reason,
             candidate.node_id if candidate else None,
@@ -158,7 +157,7 @@ class SolveRun:
 
 
 def _cut_off(tree: SearchTree) -> Iterator[str]:
-    """Why there may be nothing to choose from: answers that were longer than they may be."""
+    """What was not chosen from: answers that were longer than they may be."""
     limits = [
         branch.expansion.limits.max_tokens
         for branch in tree.branches()

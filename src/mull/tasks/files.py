@@ -102,12 +102,17 @@ def parse_examples(lines: Iterable[bytes], task: str) -> tuple[list[Example], li
         try:
             example = _parse(line).example(task)
         except ValueError as error:  # DecodeError, JSON, UTF-8, and what a problem may not be
-            faults.append(Fault(number, str(error)))
+            faults.append(Fault(number, _told(error)))
             continue
         if example.id in examples:
             faults.append(Fault(number, f"`{example.id}` is the id of an earlier problem"))
         examples.setdefault(example.id, example)
     return list(examples.values()), faults
+
+
+def _told(error: ValueError) -> str:
+    """Why, in words about the line."""
+    return str(error).removeprefix("no `Line`: ").replace("`Line`", "it")
 
 
 def _parse(line: bytes) -> Line:

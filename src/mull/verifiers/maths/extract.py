@@ -45,6 +45,9 @@ _SENTENCE_END = re.compile(r"(?<![0-9])\.(?=\s|$)|(?<=[0-9])\.(?=\s|$)|\n|;\s")
 _BETWEEN_BOXES = re.compile(r"[\s$,;.]*(?:\\?(?:text\{)?\s*(?:and|or)\s*\}?|\\quad|\\,)?[\s$,;.]*")
 _LINK = re.compile(r"\s{0,3}(?:,\s{0,3}(?:and|or)?|and|or)\s{0,3}")
 _LONG_WORD = re.compile(r"(?<![\\A-Za-z])(?!and\b|or\b)[A-Za-z]{3,}")
+_ALGEBRA = re.compile(r"(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[0-9.+\-*/^() ])+")
+"""Names of one letter, numbers and signs."""
+_OPERATION = re.compile(r"[+*^]|[0-9)]\(|[0-9][A-Za-z]|[A-Za-z)] ?/|[A-Za-z0-9)] ?- ?[A-Za-z0-9(]")
 _SHORT = re.compile(r"[*_(]{0,2}[A-Za-z]{1,20}[*_).]{0,3}")
 """A completion of one word is its own answer."""
 _PROSE: Final = frozenset(
@@ -233,7 +236,10 @@ def _last_standing(tail: str, values: Sequence[Formula]) -> Formula | None:
 
 
 def _is_bare(text: str) -> bool:
-    """Whether all of it is one unmarked piece of maths, as a fraction in LaTeX."""
-    if not 0 < len(text) <= 100 or "\\" not in text or _LONG_WORD.search(text):
+    """Whether all of it is one unmarked piece of maths: a fraction in LaTeX, or `x^2 + 2x + 1`."""
+    if not 0 < len(text) <= 100:
         return False
-    return re.search(r"[$\n]|\\[(\[]", text) is None
+    if "\\" not in text:
+        is_algebra = _ALGEBRA.fullmatch(text) and _OPERATION.search(text)
+        return bool(is_algebra) and text.count("(") == text.count(")")
+    return _LONG_WORD.search(text) is None and re.search(r"[$\n]|\\[(\[]", text) is None
