@@ -77,13 +77,22 @@ def _decoder(kind: object) -> "_Decoder":
     if origin is Mapping:
         return partial(_decode_mapping, _decoder(arguments[1]))
     if origin is not None:
-        raise TypeError(f"fields of type `{origin}` cannot be decoded")
+        return partial(_refuse, kind)
+    return _plain_decoder(kind)
+
+
+def _plain_decoder(kind: object) -> "_Decoder":
     if isinstance(kind, NewType):
         return _decoder(kind.__supertype__)
     plain = cast(type[object], kind)
     if issubclass(plain, Enum):
         return partial(_decode_enum, plain)
     return partial(_decode_dataclass if is_dataclass(plain) else _decode_scalar, plain)
+
+
+def _refuse(kind: object, data: Json) -> object:  # noqa: ARG001  (a decoder's signature)
+    """A type may have fields that are no data, as a rule of its own that a caller passes."""
+    raise TypeError(f"fields of type `{kind}` cannot be decoded")
 
 
 def _decode_tuple(inner: "_Decoder", data: Json) -> object:
