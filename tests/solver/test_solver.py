@@ -277,8 +277,8 @@ async def test_a_costly_verifier_is_not_called_after_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("budget", "stop"),
     [
-        (Budget(max_flops=20.0), StopReason.BUDGET_FLOPS),
-        (Budget(max_money_usd=20.0), StopReason.BUDGET_MONEY_USD),
+        (Budget(max_flops=15.0), StopReason.BUDGET_FLOPS),
+        (Budget(max_money_usd=15.0), StopReason.BUDGET_MONEY_USD),
         (Budget(max_calls=2), StopReason.BUDGET_CALLS),
         (Budget(max_tokens=15), StopReason.BUDGET_TOKENS),
     ],

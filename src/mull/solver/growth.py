@@ -4,6 +4,7 @@ Whatever happens (a failure, a deadline, a cancel, our own error), every reserva
 what was really spent before control leaves `Growth.grow`.
 """
 
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from mull.core.expansion import (
 from mull.core.ledger import Ledger, Refused, Reservation
 from mull.core.protocols import Policy
 from mull.core.steps import Step
-from mull.core.usage import Limit, Usage
+from mull.core.usage import Headroom, Limit, Usage, amount
 from mull.solver.recorder import Recorder
 from mull.solver.stopwatch import Stopwatch
 from mull.solver.stream import DeadlinePassedError, attributed, until
@@ -107,12 +108,22 @@ class Growth:
                 call.branch.id: InFlight(call, reservation)
                 for call, reservation in zip(calls, granted.reservations, strict=False)
             }
-        tokens = (await self.ledger.headroom()).tokens
-        if granted.refused.limit is not Limit.TOKENS or tokens is None or tokens < 1:
+        tokens = self._affordable(calls[0], await self.ledger.headroom())
+        if not tokens:
             return granted.refused
-        cut = calls[0].cut_to(int(tokens))
+        cut = calls[0].cut_to(tokens)
         claim = await self.ledger.reserve(self._quote(cut))
         return claim if isinstance(claim, Refused) else {cut.branch.id: InFlight(cut, claim)}
+
+    def _affordable(self, call: Call, headroom: Headroom) -> int:
+        """The tokens that the call may generate at most for what is left, of every kind."""
+
+        def is_too_much(tokens: int) -> bool:
+            worst = self._quote(call.cut_to(tokens))
+            lefts = ((axis, headroom.on(axis)) for axis in Limit)
+            return any(left is not None and amount(worst, axis) > left for axis, left in lefts)
+
+        return bisect_left(range(1, call.max_tokens + 1), x=True, key=is_too_much)
 
     def _quote(self, call: Call) -> Usage:
         return replace(self.policy.quote(call), calls=1, seconds=0.0)
