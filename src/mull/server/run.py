@@ -62,12 +62,12 @@ class _Connection(HttpToolsProtocol):
         if self.head_timer is None:
             self._await_head()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.head_size += len(name) + len(value)
-        if self.head_size > MAX_HEAD:
-            self.transport.abort()
-            return
-        super().on_header(name, value)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.head_timer is not None:  # still no end of the headers
+            self.head_size += len(data)
+            if self.head_size > MAX_HEAD:
+                self.transport.abort()
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()

@@ -193,7 +193,7 @@ class Growth:
         """The stream broke: each branch it left open has failed."""
         retryable = isinstance(error, PolicyError) and error.retryable
         for branch_id, each in list(flight.items()):
-            lost = Usage(discarded_tokens=each.num_loose)
+            lost = self._lost(each)
             await self._take(Failed(branch_id, error.message, lost, retryable), each)
             del flight[branch_id]
             await self.ledger.settle(each.reservation, each.spent)
@@ -202,9 +202,18 @@ class Growth:
         """The calls were cut off: settle them with what streamed; their branches stay open."""
         losses = list[Usage]()
         for each in flight.values():
-            losses.append(each.counted(Usage(discarded_tokens=each.num_loose)))
+            losses.append(each.counted(self._lost(each)))
             with suppress(OverrunError):  # it stays on record in the ledger
                 await self.ledger.settle(each.reservation, each.spent + losses[-1])
         flight.clear()
         for lost in losses:
             await self.recorder.record(Charged(lost, ChargeReason.DISCARDED))
+
+    def _lost(self, each: InFlight) -> Usage:
+        """What streamed of a step that will never be complete, at the price that was quoted."""
+        if not each.num_loose:
+            return Usage()
+        money = self._quote(each.call.cut_to(each.num_loose)).money_usd
+        if each.spent.calls:  # a step was reported, and with it the price of the prompt
+            money -= self._quote(each.call.cut_to(0)).money_usd
+        return Usage(discarded_tokens=each.num_loose, money_usd=money)
