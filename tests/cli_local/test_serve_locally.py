@@ -1,6 +1,7 @@
 """`mull serve` as its users run it: a process, the shipped model, OpenAI's client."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import openai
 import pytest
@@ -58,6 +60,11 @@ def test_the_shipped_model_answers_openais_client_and_ends_when_told(tmp_path: P
             client.chat.completions.create(
                 model="mull-mini", messages=[{"role": "user", "content": "Who are you?"}]
             )
+        root = address.removesuffix("/v1")
+        with urlopen(f"{root}/metrics", timeout=10) as response:  # noqa: S310  (loopback)
+            told = response.read().decode()
+        assert 'mull_engine{model="mull-mini",what="num_rows"} 0.0' in told
+        assert re.search(r'mull_engine{model="mull-mini",what="drawn_tokens"} [1-9]', told)
         client.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

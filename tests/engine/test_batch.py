@@ -271,6 +271,30 @@ def test_a_cancel_of_those_who_wait_forgets_them() -> None:
     assert said.keys() == {0}
 
 
+def test_an_engine_tells_what_it_holds_and_has_done() -> None:
+    batch = batch_of(4)
+    prompt = (1, 4, *range(300, 320), 5)
+    batch.add((number, Request(prompt, number, 2)) for number in range(6))
+    batch.turn()
+    stats = batch.stats()
+    assert (stats.num_rows, stats.num_waiting) == (4, 2)
+    # 22 known tokens stand in two shared blocks; no row has a block of its own yet.
+    assert (stats.num_blocks, stats.num_shared, stats.num_idle) == (2, 2, 0)
+    assert stats.max_blocks == (1 << 24) // (16 * DECODER.bytes_per_token)
+    assert (stats.turns, stats.known_tokens, stats.cached_tokens) == (1, 4 * 23, 3 * 22)
+    batch.turn()
+    assert batch.stats().num_blocks == 2 + 4
+    while batch.is_busy:
+        batch.turn()
+    stats = batch.stats()
+    assert stats.num_rows == stats.num_waiting == stats.num_blocks == 0
+    assert stats.num_idle > 2
+    assert stats.hit_rate == 5 * 22 / (6 * 23)
+    assert 6 <= stats.drawn_tokens <= 12
+    assert stats.rows_a_turn == stats.drawn_tokens / stats.turns
+    assert stats.tokens_per_second > 0
+
+
 def test_cache_time_is_counted() -> None:
     said = alone(Request(PROMPTS[0], 1, 20))
     assert said.kv_byte_seconds > 0

@@ -77,6 +77,18 @@ async def test_calls_that_share_the_process_each_get_their_own(folder: Path) -> 
     assert all(len(piece.token_ids) == 1 for pieces in streamed for piece in pieces)
 
 
+async def test_the_process_tells_what_it_has_done(folder: Path) -> None:
+    async with running(folder) as engine:
+        assert (await engine.stats()).turns == 0
+        await collect(engine, [Request((4,), seed, 5) for seed in range(3)])
+        stats, same = await asyncio.gather(engine.stats(), engine.stats())
+        assert stats == same
+        assert 3 <= stats.drawn_tokens <= 15
+        assert stats.num_blocks == 0
+    with pytest.raises(EngineError):
+        await engine.stats()
+
+
 async def test_closing_a_call_frees_its_rows_for_others(folder: Path) -> None:
     greedy = Sampling(temperature=0.0)
     async with running(folder, max_rows=1) as engine:

@@ -50,10 +50,17 @@ def engine(
     ):
         limits = speed.limits()
         results = {each.name: speed.measure(each, runners, repeats=repeats) for each in chosen}
+        told = {each.name: each.stats() for each in runners if isinstance(each, rivals.Ours)}
     if as_json:
         show_json("engine_bench", speed.document(results, limits))
     else:
         _show(results, limits)
+        for name, stats in told.items():
+            show(
+                f"{name}: {stats.hit_rate:.0%} of known tokens were not read again, "
+                f"{stats.rows_a_turn:.1f} rows a turn, {stats.tokens_per_second:,.0f} tokens a "
+                f"second in turns, {stats.num_idle} of {stats.max_blocks:,} blocks kept"
+            )
 
 
 def _show(results: Mapping[str, Sequence["Speed"]], limits: "Limits") -> None:

@@ -19,9 +19,10 @@ from torch import Tensor
 from mull.engine.alone import LoneAttention
 from mull.engine.attention import RowAttention
 from mull.engine.blocks import BLOCK
+from mull.engine.counts import Counts
 from mull.engine.layout import Family, lay_out
 from mull.engine.reading import Chain, ChainAttention, chains_of
-from mull.engine.requests import Boundary, EngineSettings, Report, Request
+from mull.engine.requests import Boundary, EngineSettings, EngineStats, Report, Request
 from mull.engine.rows import Place, Rows
 from mull.engine.sampling import draw
 from mull.engine.store import Branch, Store, Tip
@@ -53,6 +54,7 @@ class Batch:
         self._readers = list[Reader]()
         self._attention: RowAttention | None = None
         """None where rows have come, gone or grown into another block."""
+        self._counts = Counts()
         self._lone: LoneAttention | None = None
         """The last row's that was by itself."""
 
@@ -64,6 +66,14 @@ class Batch:
     def add(self, requests: Iterable[tuple[int, Request]]) -> None:
         """Get these in line."""
         self._waiting.add(requests)
+
+    def stats(self) -> EngineStats:
+        """What it holds now, and what it has done."""
+        return self._counts.stats(
+            self._store,
+            num_rows=self._rows.count + len(self._readers),
+            num_waiting=len(self._waiting),
+        )
 
     def forget(self) -> None:
         """Drop what is kept of texts that nobody needs now."""
@@ -93,13 +103,16 @@ class Batch:
         hidden = self._computed(chains) if self._rows.count != 1 else self._computed_alone(chains)
         for node in nodes:
             node.computed = len(node.tokens)
-        if not self._rows.count:
+        count = self._rows.count
+        if not count:
+            self._counts.turn(perf_counter() - start)
             return None
         drawn = draw(self._decoder.logits(hidden), self._rows.draws())
         boundaries = self._rows.take(drawn, perf_counter() - start)
         report = self._rows.report(boundaries, self._decoder.bytes_per_token)
         self._keep((boundaries == Boundary.ONE_STEP) | (boundaries == Boundary.LENGTH))
         self._retire(boundaries >= Boundary.ONE_STEP)
+        self._counts.turn(perf_counter() - start, count)
         return report
 
     def check(self) -> None:
@@ -130,6 +143,7 @@ class Batch:
             self._store.promised += promised
             place = Place(self._store.begin(beginning), left, promised, cost.known)
             self._readers.append(Reader(number, request, place))
+            self._counts.admit(len(request.prompt), cost.known)
         self._let_draw()
 
     def _let_draw(self) -> None:

@@ -22,10 +22,12 @@ from typing import Final, Self
 
 from mull.core.errors import BadInputError, CheckpointError, EngineError, MullError
 from mull.engine.requests import (
+    Ask,
     Boundary,
     Broken,
     Cancel,
     EngineSettings,
+    EngineStats,
     Forget,
     Judged,
     Judgement,
@@ -36,13 +38,14 @@ from mull.engine.requests import (
     Report,
     Request,
     Submit,
+    Told,
 )
 
 PATIENCE: Final = 5.0
 """Seconds a worker gets to end by itself before it is killed."""
 
 
-Message = EngineSettings | Submit | Read | Cancel | Forget
+Message = EngineSettings | Submit | Read | Cancel | Forget | Ask
 Mail = list[Piece] | MullError
 
 
@@ -70,6 +73,7 @@ class Engine:
         self._error: MullError | None = None
         self._flights = dict[int, Flight]()
         self._readings = dict[int, asyncio.Future[Judgement]]()
+        self._asked = dict[int, asyncio.Future[EngineStats]]()
         self._numbers = count()
         # Sending waits while the worker is in a turn, so it has a thread; receiving has another.
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="engine-sender")
@@ -161,6 +165,17 @@ class Engine:
             if unread:
                 self._send(Cancel(unread))
 
+    async def stats(self) -> EngineStats:
+        """What the worker holds now and what it has done; EngineError if it dies."""
+        self._open()
+        number = next(self._numbers)
+        asked = self._asked[number] = self._loop.create_future()
+        self._send(Ask(number))
+        try:
+            return await asked
+        finally:
+            self._asked.pop(number, None)
+
     def forget(self) -> None:
         """Drop what is kept of texts that are over: what is asked next is read from its start."""
         self._open()
@@ -221,6 +236,10 @@ class Engine:
                     reading = self._readings.pop(number, None)
                     if reading is not None and not reading.done():
                         reading.set_result(judgement)
+            case Told(number, stats):
+                asked = self._asked.pop(number, None)
+                if asked is not None and not asked.done():
+                    asked.set_result(stats)
             case Ready():
                 if not self._ready.done():
                     self._ready.set_result(message)
@@ -263,9 +282,9 @@ class Engine:
             self._ready.set_exception(error)
         for flight in set(self._flights.values()):
             flight.inbox.put_nowait(error)
-        for reading in self._readings.values():
-            if not reading.done():
-                reading.set_exception(error)
+        for future in (*self._readings.values(), *self._asked.values()):
+            if not future.done():
+                future.set_exception(error)
 
     def _end(self) -> None:
         # Both ends see the line go down: our receiver ends, and so does the worker after its turn.

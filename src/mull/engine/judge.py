@@ -8,14 +8,16 @@ a text finds what was said of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from time import perf_counter
 from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 
+from mull.engine.counts import Counts
 from mull.engine.prefixes import PrefixNode
 from mull.engine.reading import ChainAttention, chains_of
-from mull.engine.requests import EngineSettings, Judged, Judgement, Reading
+from mull.engine.requests import EngineSettings, EngineStats, Judged, Judgement, Reading
 from mull.engine.store import Store, Tip
 from mull.engine.waiting import WaitingLine
 from mull.models.inference import InferenceJudge
@@ -42,6 +44,7 @@ class Judge:
         self._store = Store(model, settings.max_kv_bytes)
         self._waiting = WaitingLine[Reading]()
         self._open = list[Open]()
+        self._counts = Counts()
 
     @property
     def is_busy(self) -> bool:
@@ -51,6 +54,12 @@ class Judge:
     def add(self, readings: Iterable[tuple[int, Reading]]) -> None:
         """Get these in line."""
         self._waiting.add(readings)
+
+    def stats(self) -> EngineStats:
+        """What it holds now, and what it has done."""
+        return self._counts.stats(
+            self._store, num_rows=len(self._open), num_waiting=len(self._waiting)
+        )
 
     def forget(self) -> None:
         """Drop what is kept of texts that nobody needs now."""
@@ -72,7 +81,9 @@ class Judge:
         self._admit()
         nodes = self._store.take_unread(TOKENS_A_TURN)
         if nodes:
+            start = perf_counter()
             self._read(nodes)
+            self._counts.turn(perf_counter() - start)
         done = [each for each in self._open if each.tip.is_computed]
         if not done:
             return None
@@ -94,6 +105,7 @@ class Judge:
                 break
             number, tip = self._waiting.take(), self._store.begin(reading.token_ids)
             self._open.append(Open(number, reading, tip, cost.known))
+            self._counts.admit(len(reading.token_ids), cost.known)
 
     def _read(self, nodes: Sequence[PrefixNode]) -> None:
         chains, tensor = chains_of(nodes), self._store.tensor

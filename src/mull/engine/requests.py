@@ -131,6 +131,64 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine holds now, and what it has done since it was started."""
+
+    num_blocks: int
+    """Of 16 positions, that somebody needs now."""
+    num_shared: int
+    """How many of those are in the prefix tree, where any branch may read them."""
+    num_idle: int
+    """Kept beside those, for whoever may ask for their text again."""
+    max_blocks: int
+    """That `max_kv_bytes` has room for."""
+    num_rows: int
+    """Branches that grow now."""
+    num_waiting: int
+    """Requests and texts that wait for room."""
+    turns: int = 0
+    """Passes over the model."""
+    known_tokens: int = 0
+    """Of prompts, and of texts to be judged."""
+    cached_tokens: int = 0
+    """The part of those that did not have to be read."""
+    drawn_tokens: int = 0
+    seconds: float = 0.0
+    """That turns took."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of known tokens that did not have to be read; 0 where there were none."""
+        return self.cached_tokens / self.known_tokens if self.known_tokens else 0.0
+
+    @property
+    def rows_a_turn(self) -> float:
+        """Batch size: branches that drew a token, on average over all turns."""
+        return self.drawn_tokens / self.turns if self.turns else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Drawn in the time that turns took."""
+        return self.drawn_tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """To the worker: what do you hold, and what have you done?"""
+
+    number: int
+    """Under which the answer comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """From the worker: the answer to an `Ask`."""
+
+    number: int
+    stats: EngineStats
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """To the worker: grow these, each under a number of its own."""
 

@@ -41,6 +41,9 @@ class WaitingLine(Generic[Asked]):
         self._time = 0
         """What the call that was last served had been served before."""
 
+    def __len__(self) -> int:
+        return sum(len(call.waiting) for call in self._calls)
+
     def __bool__(self) -> bool:
         return bool(self._calls)
 

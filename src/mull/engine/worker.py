@@ -16,7 +16,17 @@ from mull.core.errors import CheckpointError
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
 from mull.engine.judge import Judge
-from mull.engine.requests import Broken, Cancel, EngineSettings, Forget, Read, Ready, Submit
+from mull.engine.requests import (
+    Ask,
+    Broken,
+    Cancel,
+    EngineSettings,
+    Forget,
+    Read,
+    Ready,
+    Submit,
+    Told,
+)
 from mull.models.checkpoint import load_checkpoint
 from mull.models.inference import InferenceDecoder, InferenceJudge, InferenceTrunk
 from mull.models.memory import keep_freed_memory
@@ -86,6 +96,8 @@ def _serve(connection: Connection, work: Batch | Judge, ready: Ready, owner: int
                     work.add(readings)
                 case _, Cancel(numbers):
                     work.cancel(numbers)
+                case _, Ask(number):
+                    connection.send(Told(number, work.stats()))
                 case _, Forget():
                     work.forget()
                 case _, other:

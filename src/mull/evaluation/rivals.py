@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import torch
 
 from mull.core.expansion import Sampling
-from mull.engine import Dtype, Engine, EngineSettings, Punctuation, Request
+from mull.engine import Dtype, Engine, EngineSettings, EngineStats, Punctuation, Request
 from mull.evaluation.speed import SHAPE, Branching, Drawn, Ids, Runner, listed
 from mull.models.checkpoint import save_checkpoint
 from mull.models.tokenizer import TextTokenizer
@@ -51,6 +51,10 @@ class Ours:
     def cpu_seconds(self) -> float:
         """See `Runner`."""
         return time.process_time() + _cpu_seconds(self._engine.worker_id)
+
+    def stats(self) -> EngineStats:
+        """What its engine has done in all workloads."""
+        return self._loop.run_until_complete(self._engine.stats())
 
     def close(self) -> None:
         """See `Runner`."""

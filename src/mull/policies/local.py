@@ -26,7 +26,7 @@ from mull.core.expansion import (
 from mull.core.protocols import Capabilities
 from mull.core.steps import Step, StepKind
 from mull.core.usage import Usage
-from mull.engine import Boundary, Dtype, Engine, EngineSettings, Piece, Request
+from mull.engine import Boundary, Dtype, Engine, EngineSettings, EngineStats, Piece, Request
 from mull.models.config import ModelConfig
 from mull.models.content import content_digest
 from mull.models.tokenizer import TextTokenizer
@@ -130,6 +130,10 @@ class LocalPolicy:
 
     async def release(self, node_ids: Collection[NodeId]) -> None:
         """The engine drops what it needs room for, the oldest first; nothing has to be freed."""
+
+    async def stats(self) -> EngineStats:
+        """What its engine holds now and what it has done; EngineError if that has died."""
+        return await self.engine.stats()
 
     async def forget(self) -> None:
         """Let what is asked next cost what it costs alone."""

@@ -1,9 +1,23 @@
 """`/v1/models`, `/health`, `/metrics` and `/openapi.json`."""
 
+from contextlib import suppress
+from typing import Protocol, runtime_checkable
+
+from mull.core.errors import EngineError
+from mull.engine import EngineStats
 from mull.server.gateway import Gateway
 from mull.server.http import Exchange
 from mull.server.names import offered_names, read_name
 from mull.server.openapi import document
+
+
+@runtime_checkable
+class HasEngine(Protocol):
+    """A policy that runs its model itself."""
+
+    async def stats(self) -> EngineStats:
+        """What its engine holds now and what it has done."""
+        ...
 
 
 async def models(gateway: Gateway, exchange: Exchange) -> None:
@@ -41,5 +55,9 @@ async def metrics(gateway: Gateway, exchange: Exchange) -> None:
     for name, scheduler in gateway.solves.schedulers.items():
         gateway.metrics.calls.labels(name, "running").set(scheduler.queue.num_running)
         gateway.metrics.calls.labels(name, "waiting").set(scheduler.queue.num_waiting)
+    for name, opened in gateway.solves.models.items():
+        if isinstance(opened.policy, HasEngine):
+            with suppress(EngineError):  # one that has died has nothing to tell
+                gateway.metrics.observe_engine(name, await opened.policy.stats())
     kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
     await exchange.send_bytes(gateway.metrics.text(), (kind,))

@@ -1,6 +1,6 @@
 """What Prometheus reads: quality with latency by difficulty, spending, queues."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -10,6 +10,7 @@ from mull.core.score import Verdict
 from mull.core.solution import Solution
 from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Limit, Usage, amount
+from mull.engine import EngineStats
 from mull.policies.scheduling import Ticket
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000)
@@ -70,6 +71,7 @@ class Metrics:
     verdicts: Counter = field(init=False)
     slowdown: Histogram = field(init=False)
     calls: Gauge = field(init=False)
+    engine: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         def counter(name: str, what: str, *labels: str) -> Counter:
@@ -106,6 +108,19 @@ class Metrics:
             "tier",
         )
         self.calls = Gauge("mull_calls", "Calls now.", ("model", "state"), registry=self.registry)
+
+        self.engine = Gauge(
+            "mull_engine",
+            "A local model's engine: key-value blocks, and what it has done since its start.",
+            ("model", "what"),
+            registry=self.registry,
+        )
+
+    def observe_engine(self, model: str, stats: EngineStats) -> None:
+        """An engine was asked."""
+        derived = ("hit_rate", "rows_a_turn", "tokens_per_second")
+        for name in (*(each.name for each in fields(stats)), *derived):
+            self.engine.labels(model, name).set(getattr(stats, name))
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
         """A request was answered."""
