@@ -1,6 +1,6 @@
 """How fast the engine draws tokens: rows by numerical format, in its own process on one thread.
 
-    python benchmarks/engine.py CHECKPOINT [--rows 1 64 512] [--dtypes float32 bfloat16]
+    python benchmarks/engine.py CHECKPOINT [--rows 1 64] [--dtypes float32 bfloat16] [--device cuda]
 
 Each line grows countdown completions at temperature 1 to their ends: so many rows at once, sixteen
 rows a problem, six rows in all for each one that grows (twenty where it is alone), so that rows end
@@ -66,9 +66,11 @@ def _requests(chat: ChatFormat, rows: int) -> list[Request]:
     ]
 
 
-async def _measure(folder: Path, dtype: Dtype, rows: int) -> Speed:
+async def _measure(folder: Path, dtype: Dtype, rows: int, device: str) -> Speed:
     chat = ChatFormat.load(folder, TextTokenizer.load(folder))
-    engine = await Engine.start(EngineSettings(folder, chat.punctuation, dtype, max_rows=rows))
+    engine = await Engine.start(
+        EngineSettings(folder, chat.punctuation, dtype, device, max_rows=rows)
+    )
     try:
         async for _ in engine.generate(_requests(chat, min(rows, 8))):
             pass  # the first products of a process are slow
@@ -88,10 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 64, 512])
     parser.add_argument("--dtypes", type=Dtype, nargs="+", default=[Dtype.FLOAT32, Dtype.BFLOAT16])
+    parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args(arguments)
     for dtype in chosen.dtypes:
         for rows in chosen.rows:
-            speed = asyncio.run(_measure(chosen.checkpoint, dtype, rows))
+            speed = asyncio.run(_measure(chosen.checkpoint, dtype, rows, chosen.device))
             sys.stdout.write(f"{dtype:9} {rows:5} rows {speed}\n")
 
 
