@@ -31,12 +31,14 @@ from mull.core.expansion import (
     Thinking,
 )
 from mull.core.protocols import Policy
+from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.usage import Budget, Usage
 from mull.engine import Dtype
 from mull.models.tokenizer import END_THINK, THINK
 from mull.policies.local import LocalPolicy, open_local_policy
+from mull.policies.scheduling import CallQueue, Scheduled, Scheduler, Ticket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 END_THINK_ID = TOKENIZER.token_id(END_THINK)
@@ -343,6 +345,37 @@ async def test_a_solve_is_the_same_however_often_its_budget_cuts_it(policy: Loca
         for tree in (whole.tree, solution.tree)
     )
     assert cut == finished
+
+
+async def test_a_call_that_gave_way_says_what_it_would_have_said(streaming: LocalPolicy) -> None:
+    """One slot, a solve of long answers and others of short ones."""
+    pauses = list[Ticket]()
+
+    class Watched(Scheduler):
+        def pause(self, ticket: Ticket) -> None:
+            pauses.append(ticket)
+            Scheduler.pause(self, ticket)
+
+    scheduler, long = Watched(CallQueue(1)), Spec("best_of_n", {"n": 3, "max_tokens": 120})
+    short = Spec("best_of_n", {"n": 1, "max_tokens": 8})
+
+    async def solved(strategy: Spec, seed: int, policy: Policy) -> Solution:
+        return await solver_with(policy, strategy).solve(PROBLEM, seed=seed)
+
+    def view() -> Scheduled:
+        return Scheduled(streaming, scheduler, scheduler.queue.program("a"))
+
+    shared, *_ = await asyncio.gather(
+        solved(long, 7, view()), *(solved(short, seed, view()) for seed in range(12))
+    )
+    alone = await solved(long, 7, streaming)
+    assert pauses
+    grown, expected = (
+        [(node.id, node.step, node.finish) for node in solution.tree.nodes()]
+        for solution in (shared, alone)
+    )
+    assert grown == expected
+    scheduler.queue.check()
 
 
 async def test_the_model_is_named_by_content_and_format(folder: Path, tmp_path: Path) -> None:
