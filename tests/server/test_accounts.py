@@ -202,6 +202,38 @@ async def test_no_budget_is_ever_passed_and_none_refuses_too_early(
     assert 0 <= min(early) <= max(early) <= rounding, "refused while something was left"
 
 
+def two_keys(folder: Path) -> tuple[Accounts, str, str]:
+    """A tenant of 100 tokens, with a key that may spend 10 of them and one without a limit."""
+    (small, small_hash), (large, large_hash) = KEYS["red"], KEYS["blue"]
+    file = folder / "tenants.toml"
+    keys = f'[{{hash = "{small_hash}", tokens = 10}}, "{large_hash}"]'
+    file.write_text(f"[tenants.team]\ntokens = 100\nkeys = {keys}\n")
+    return Accounts.read(file, folder / "spent.json"), small, large
+
+
+async def test_a_key_has_limits_of_its_own_under_those_of_its_tenant(tmp_path: Path) -> None:
+    accounts, small, large = two_keys(tmp_path)
+    policy = scripted({SUM: ["4"]}, seconds=0.01)
+    async with serving(policy, accounts=accounts) as served, aiohttp.ClientSession() as session:
+        told = [await post(session, served, "red", max_tokens=2) for _ in range(6)]
+        assert [status for status, _ in told] == [200] * 5 + [429]
+        assert "key sha256:" in told[-1][1]["error"]["message"]
+        asking = (post(session, served, "blue", max_tokens=30) for _ in range(46))
+        statuses = [status for status, _ in await asyncio.gather(*asking)]
+    assert sorted(statuses) == [200] * 45 + [429], "the tenant's limit is theirs together"
+    for key in (small, large):
+        caller = accounts.caller_of(key)
+        assert caller is not None
+        assert caller.tenant == "team"
+        assert caller.account.exhausted
+    accounts.store()
+    again, small, _ = two_keys(tmp_path)
+    caller = again.caller_of(small)
+    assert caller is not None
+    assert caller.account.current().spent.generated_tokens == 10
+    assert again.named("team").account.current().spent.generated_tokens == 100
+
+
 def test_what_was_spent_survives_the_process_and_ends_with_its_window(tmp_path: Path) -> None:
     accounts = tenants(tmp_path, red='tokens = 50\nwindow = "hour"')
     account = accounts.named("red").account

@@ -2,6 +2,7 @@
 
     [tenants.research]
     keys = ["sha256:5f2b…"]        # of `mull key`; the key itself is nowhere
+                                   # {hash = "sha256:…", tokens = 5000}: with limits of its own
     window = "day"                 # or hour, month; limits hold in each window anew
     tokens = 2_000_000
     money = 20.0                   # US dollars
@@ -17,7 +18,7 @@ import re
 import time
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_urlsafe
@@ -36,6 +37,8 @@ WINDOWS: Final = MappingProxyType({"hour": 3600, "day": 86_400, "month": 30 * 86
 ANYBODY: Final = ""
 """The tenant of a server that asks nobody for a key."""
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_SHOWN: Final = len("sha256:") + 8
+"""Characters of a key's hash in messages."""
 _ORDER: Final = (Tier.BATCH, Tier.STANDARD, Tier.INTERACTIVE)
 
 
@@ -52,7 +55,7 @@ def hash_of(key: str) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """What one tenant has spent in this window. Owned by the server's `Accounts`.
+    """What one tenant, or one of its keys, has spent in this window. Owned by `Accounts`.
 
     A call that is claimed in one window and settled in the next counts where it was claimed.
     """
@@ -65,15 +68,22 @@ class Account:
     number: int = -1
     """Of the current window, since the epoch."""
     ledger: Ledger = field(default_factory=Ledger)
+    parent: "Account | None" = None
+    """The tenant's, of a key: it has the same windows, and what the key spends it spends."""
     _claims: dict[Reservation, Ledger] = field(default_factory=dict[Reservation, Ledger])
     _waiting: "set[asyncio.Future[None]]" = field(default_factory=set["asyncio.Future[None]"])
+
+    def __post_init__(self) -> None:
+        if self.parent is not None:  # whoever waits for one key's claims waits for all
+            self._claims, self._waiting = self.parent._claims, self.parent._waiting
 
     def current(self) -> Ledger:
         """The ledger of this window."""
         number = int(self.now() // self.window)
         if number != self.number:
             self.number = number
-            self.ledger = Ledger(self.budget, name=self.name, bound=Bound.SOFT)
+            above = None if self.parent is None else self.parent.current()
+            self.ledger = Ledger(self.budget, above, self.name, Bound.SOFT)
         return self.ledger
 
     @property
@@ -83,8 +93,9 @@ class Account:
 
     @property
     def exhausted(self) -> Limit | None:
-        """The limit that is spent, whatever is only claimed."""
-        return self.budget.left_after(self.current().spent).exhausted
+        """The limit that is spent, here or above, whatever is only claimed."""
+        above = None if self.parent is None else self.parent.exhausted
+        return self.budget.left_after(self.current().spent).exhausted or above
 
     async def claim(self, worst: Usage) -> Reservation | Refused:
         """Claim the worst case of a call in this window."""
@@ -157,16 +168,26 @@ class Caller:
     tenant: str
     account: Account
     best_tier: Tier = Tier.INTERACTIVE
+    key: str = ""
+    """The hash of the key that it came with, if that has limits of its own."""
 
     def tier(self, wanted: Tier) -> Tier:
         """The tier it gets: what it asks for, or the best it may."""
         return min(wanted, self.best_tier, key=_ORDER.index)
 
 
+class KeyFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key with limits of its own, in the windows of its tenant."""
+
+    hash: str
+    tokens: int | None = None
+    money: float | None = None
+
+
 class TenantFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of the tenants' file."""
 
-    keys: list[str]
+    keys: list[str | KeyFields]
     window: Literal["hour", "day", "month"] = "day"
     tokens: int | None = None
     money: float | None = None
@@ -211,8 +232,9 @@ class Accounts:
             account = Account(f"tenant {name}", budget, WINDOWS[fields.window], now)
             callers[name] = Caller(name, account, fields.tier)
             for each in fields.keys:
-                _check_hash(file, name, each, by_hash)
-                by_hash[each] = callers[name]
+                key = KeyFields(each) if isinstance(each, str) else each
+                _check_hash(file, name, key.hash, by_hash)
+                by_hash[key.hash] = _with_key(file, callers[name], key)
         if not by_hash:  # and not: open to all
             raise BadInputError(f"`{file}`: no tenant has a key", hint="`mull key` makes one")
         accounts = cls(callers, by_hash, spent_file)
@@ -230,9 +252,16 @@ class Accounts:
             return self.callers[ANYBODY]
         return self.by_hash.get(hash_of(key)) if key else None
 
-    def named(self, tenant: str) -> Caller:
-        """The tenant; for one that is no longer in the file, an account without limits."""
-        return self.callers.get(tenant) or Caller(tenant, Account(f"tenant {tenant}"))
+    def named(self, tenant: str, key: str = "") -> Caller:
+        """The tenant, or its key; for one no longer in the file, an account without limits."""
+        caller = self.callers.get(tenant) or Caller(tenant, Account(f"tenant {tenant}"))
+        by_key = self.by_hash.get(key)
+        return by_key if by_key is not None and by_key.tenant == tenant else caller
+
+    def _accounts(self) -> Mapping[str, Account]:
+        """Every account by what it is called on disk."""
+        keys = {each.key: each.account for each in self.by_hash.values() if each.key}
+        return {**{name: caller.account for name, caller in self.callers.items()}, **keys}
 
     # What was spent
 
@@ -241,9 +270,9 @@ class Accounts:
         if self.spent_file is None or not self.needs_keys:
             return
         content = {
-            name: {"window": caller.account.number, "spent": encode(caller.account.ledger.spent)}
-            for name, caller in self.callers.items()
-            if caller.account.number >= 0
+            name: {"window": account.number, "spent": encode(account.ledger.spent)}
+            for name, account in self._accounts().items()
+            if account.number >= 0
         }
         beside = self.spent_file.with_suffix(".new")
         beside.write_text(json.dumps(content), encoding="utf-8")
@@ -255,8 +284,11 @@ class Accounts:
             return
         try:
             content: dict[str, dict[str, Json]] = json.loads(self.spent_file.read_text("utf-8"))
+            accounts = self._accounts()
             for name, stored in content.items():
-                account = self.named(name).account
+                account = accounts.get(name)
+                if account is None:
+                    continue
                 ledger = account.current()
                 if stored["window"] == account.number:
                     ledger.spent = decode(Usage, stored["spent"])
@@ -267,7 +299,18 @@ class Accounts:
             ) from error
 
 
-def _budget(file: Path, name: str, fields: TenantFields) -> Budget:
+def _with_key(file: Path, tenant: Caller, key: KeyFields) -> Caller:
+    """The tenant as who comes with this key."""
+    budget = _budget(file, tenant.tenant, key)
+    if budget == Budget():
+        return tenant
+    above = tenant.account
+    name = f"key {key.hash[:_SHOWN]}… of {above.name}"
+    account = Account(name, budget, above.window, above.now, parent=above)
+    return replace(tenant, account=account, key=key.hash)
+
+
+def _budget(file: Path, name: str, fields: TenantFields | KeyFields) -> Budget:
     try:
         return Budget(fields.tokens, max_money_usd=fields.money)
     except BadInputError as error:

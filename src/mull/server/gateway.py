@@ -136,6 +136,8 @@ class Gateway:
         self.check_open(exchange.caller)
         caller = exchange.caller
         labels = {"tenant": caller.tenant, "tier": caller.tier(order.tier), "order": order.digest}
+        if caller.key:
+            labels["key"] = caller.key
         key = exchange.headers.get("idempotency-key")
         if key is None:
             return self.solves.start(order, token_hex(8), labels)

@@ -186,7 +186,8 @@ class Solves:
         return replace(model, policy=Scheduled(model.policy, scheduler, program))
 
     def _payer(self, labels: Mapping[str, str]) -> Payer:
-        return Payer(self.accounts.named(labels.get("tenant", ANYBODY)).account)
+        caller = self.accounts.named(labels.get("tenant", ANYBODY), labels.get("key", ""))
+        return Payer(caller.account)
 
     def _run(self, live: Live, solving: Coroutine[None, None, Solution]) -> Live:
         self.live[live.solve_id] = live
