@@ -171,3 +171,39 @@ def test_what_can_never_work_is_said_at_once() -> None:
         Pooling("http://127.0.0.1:8003#prm", aggregation="median").verifier("judge")
     with pytest.raises(BadInputError, match="`step_tag` is empty"):
         Pooling("http://127.0.0.1:8003#prm", step_tag=" ").verifier("judge")
+
+
+async def test_a_model_of_whole_answers_gives_one_value_to_each_that_is_finished() -> None:
+    seen = list[dict[str, Any]]()
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        seen.append(body)
+        return {"data": [{"index": 0, "object": "pooling", "data": [0.2, 0.8]}],
+                "usage": {"prompt_tokens": 12}}  # fmt: skip
+
+    begun = path("2 * 3 = 6\n")
+    last = Step("so 7", kind=StepKind.ANSWER, is_final=True)
+    whole = Trajectory(QUESTION, (*begun.steps, last))
+    async with serving(answer) as server:
+        verifier = verifier_of(server, judges="answers")
+        first, second = await verifier.score([begun, whole])
+        other = verifier_of(server)
+    assert (first.is_opinion, first.reason) == (False, "the answer is not finished")
+    assert (second.value, second.per_step, second.usage.prompt_tokens) == (0.8, (), 12)
+    (body,) = seen
+    assert body["task"] == "classify"
+    assert body["messages"][-1] == {"role": "assistant", "content": "2 * 3 = 6\nso 7"}
+    assert verifier.source.version != other.source.version
+
+
+async def test_a_row_without_the_label_is_no_opinion() -> None:
+    last = Step("7", kind=StepKind.ANSWER, is_final=True)
+    whole = Trajectory(QUESTION, (last,))
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        return {"data": [{"data": [0.8]}]}
+
+    assert (await score(answer, whole, judges="answers", good=0)).value == 0.8
+    assert "has no label number 1" in (await score(answer, whole, judges="answers")).reason
+    with pytest.raises(UnknownNameError, match="no thing a reward model judges `lines`"):
+        Pooling("http://127.0.0.1:1#m", judges="lines").verifier("judge")

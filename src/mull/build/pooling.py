@@ -4,14 +4,17 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from mull.build.keys import KeyUse
 from mull.build.schemes import key_sent
 from mull.core.aggregation import Aggregation
 from mull.core.codec import Json
 from mull.core.errors import BadInputError, UnknownNameError, VerifierError
-from mull.verifiers.pooling import PoolingVerifier, Reading
+from mull.verifiers.pooling import Judges, PoolingVerifier, Reading
+
+E = TypeVar("E", bound=StrEnum)
 
 SCHEME: Final = "pooling:"
 EXAMPLE: Final = "pooling:http://HOST:PORT#MODEL"
@@ -27,6 +30,8 @@ class Pooling:
     step_tag: str = Reading().step_tag
     good: int = Reading().good
     aggregation: str = Reading().aggregation.value
+    judges: str = Reading().judges.value
+    """`steps`, or `answers` for a model of whole answers: it has no step tag."""
     attempts: int = 3
     """Requests in all for one path."""
 
@@ -46,11 +51,9 @@ class Pooling:
         address = Address.parse(self.place)
         if address.model is None:
             raise BadInputError(f"`{self.place}` names no model", hint=f"write it as `{EXAMPLE}`")
-        try:
-            rule = Aggregation(self.aggregation)
-        except ValueError:
-            raise UnknownNameError("aggregation", self.aggregation, Aggregation) from None
-        reading = Reading(self.step_tag, self.good, rule)
+        rule = _named("aggregation", Aggregation, self.aggregation)
+        judged = _named("thing a reward model judges", Judges, self.judges)
+        reading = Reading(self.step_tag, self.good, rule, judged)
         return PoolingVerifier(name, self.post, address.model, reading)
 
     async def post(self, path: str, body: Mapping[str, Json]) -> Mapping[str, object]:
@@ -76,6 +79,13 @@ class Pooling:
                         raise VerifierError(error.message) from error
                     await asyncio.sleep(delay)
         raise VerifierError(f"`{self.place}` was never asked")
+
+
+def _named(what: str, kind: type[E], name: str) -> E:
+    try:
+        return kind(name)
+    except ValueError:
+        raise UnknownNameError(what, name, kind) from None
 
 
 def pooling_verifier(name: str) -> PoolingVerifier:

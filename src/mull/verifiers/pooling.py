@@ -1,15 +1,18 @@
-"""Process reward models behind vLLM's pooling endpoint.
+"""Reward models behind vLLM's pooling endpoint.
 
     POST /pooling {"model": ..., "task": "token_classify", "messages": [...]}
     -> {"data": [{"data": [[0.99, 0.01], [0.84, 0.16]]}], "usage": {"prompt_tokens": 31}}
 
 The conversation ends every step with the model's step tag, and the server answers with one row of
-label probabilities a tag, in order. Which label means a good step is the model's own affair.
+label probabilities a tag, in order. Which label means a good step is the model's own affair. A
+model that judges whole answers has no tag and the task `classify`, and answers with one row: as vLLM
+documents it, and not yet run against one.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol, cast
 
 from mull.core.aggregation import AGGREGATIONS, Aggregation
@@ -30,6 +33,14 @@ class Post(Protocol):
     async def __call__(self, path: str, body: Mapping[str, Json]) -> Mapping[str, object]: ...
 
 
+class Judges(StrEnum):
+    """What a reward model gives a value to."""
+
+    STEPS = "steps"
+    ANSWERS = "answers"
+    """Finished ones alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a model is shown steps, and how its rows are read."""
@@ -40,6 +51,7 @@ class Reading:
     """Place of the good step's label in a row, from 0; from the end where negative."""
     aggregation: Aggregation = Aggregation.MIN
     """From the values of the steps to that of the path."""
+    judges: Judges = Judges.STEPS
 
     def __post_init__(self) -> None:
         if not self.step_tag.strip():
@@ -76,6 +88,8 @@ class PoolingVerifier:
         """The name, and as version what changes its opinions."""
         reading = self.reading
         digest = content_digest(reading.step_tag, reading.good, reading.aggregation.value)
+        if reading.judges is Judges.ANSWERS:
+            digest = content_digest(reading.good, reading.judges.value)
         return Source(self.name, f"{self.model}:{digest[:8]}")
 
     def quote(self, trajectories: Sequence[Trajectory]) -> Usage:
@@ -94,6 +108,8 @@ class PoolingVerifier:
         return list(await asyncio.gather(*(in_turn(each) for each in trajectories)))
 
     async def _score(self, trajectory: Trajectory) -> Score:
+        if self.reading.judges is Judges.ANSWERS:
+            return await self._score_whole(trajectory)
         steps = [self._shown(step.text) for step in trajectory.steps]
         if not any(steps):
             return Score.unknown(self.source, "there is no step yet")
@@ -108,19 +124,33 @@ class PoolingVerifier:
         judged = [value for value, step in zip(values, steps, strict=True) if step]
         return Score(rule(judged), self.source, per_step=tuple(values), usage=usage)
 
+    async def _score_whole(self, trajectory: Trajectory) -> Score:
+        if not trajectory.is_finished:
+            return Score.unknown(self.source, "the answer is not finished")
+        usage = Usage()
+        try:
+            answer = await self.post(PATH, self._asked(trajectory, trajectory.text, "classify"))
+            usage = _usage_of(answer)
+            value = self.reading.probability(_rows_of(answer))
+        except VerifierError as error:
+            return Score.unknown(self.source, error.message, usage)
+        return Score(value, self.source, usage=usage)
+
     def _shown(self, text: str) -> str:
         """A step as the model reads it: what it says, and never a tag of its own making."""
         return text.replace(self.reading.step_tag, "").strip()
 
     def _body(self, trajectory: Trajectory, steps: Sequence[str]) -> Mapping[str, Json]:
-        tag = self.reading.step_tag
+        said = "".join(f"{step}{self.reading.step_tag}" for step in steps if step)
+        return self._asked(trajectory, said, "token_classify")
+
+    def _asked(self, trajectory: Trajectory, said: str, task: str) -> Mapping[str, Json]:
         turns = [
-            {"role": turn.role.value, "content": turn.content.replace(tag, "")}
+            {"role": turn.role.value, "content": turn.content.replace(self.reading.step_tag, "")}
             for turn in trajectory.problem.messages
         ]
-        said = "".join(f"{step}{tag}" for step in steps if step)
         turns.append({"role": Role.ASSISTANT.value, "content": said})
-        return {"model": self.model, "task": "token_classify", "messages": turns}
+        return {"model": self.model, "task": task, "messages": turns}
 
     def _values(self, answer: Mapping[str, object], steps: Sequence[str]) -> list[float]:
         rows = _rows_of(answer)
