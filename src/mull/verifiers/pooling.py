@@ -4,9 +4,10 @@
     -> {"data": [{"data": [[0.99, 0.01], [0.84, 0.16]]}], "usage": {"prompt_tokens": 31}}
 
 The conversation ends every step with the model's step tag, and the server answers with one row of
-label probabilities a tag, in order. Which label means a good step is the model's own affair. A
-model that judges whole answers has no tag and the task `classify`, and answers with one row: as vLLM
-documents it, and not yet run against one.
+label probabilities a tag, in order. Which label means a good step is the model's own affair.
+
+A model that judges whole answers has no tag and the task `classify`, and answers with one row: so
+vLLM documents it; it was not run against one yet.
 """
 
 import asyncio
