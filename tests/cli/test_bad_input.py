@@ -122,3 +122,11 @@ def test_a_full_disk_is_one_clear_error(mull: Mull, tmp_path: Path) -> None:
     ran = mull("solve", GAME, "--model", model, "--trace", "/dev/full", "--n", "1")
     assert ran.code == 2
     assert "cannot write the trace `/dev/full`: No space left on device" in ran.err
+
+
+def test_a_shipped_model_is_not_measured_on_what_it_never_saw_without_a_word(
+    mull: Mull, tmp_path: Path
+) -> None:
+    plain = mull("eval", "code", "--level", "9", "--budgets", "1", "--out", tmp_path / "out")
+    assert "`mull-base` was trained on countdown, multiply, chain, letters alone" in plain.err
+    assert "task `code` has no level 9" in plain.err
