@@ -93,7 +93,7 @@ STAGES: Final[Mapping[str, Stage]] = {
         400,
         {4: 1_000, 5: 300, 6: 300},
         {4: 64, 5: 128, 6: 128},
-        _all_levels((*SAMPLED, *CLAIMS), 16, 64),
+        (*_all_levels((*SAMPLED, *CLAIMS), 16), *_all_levels((*SAMPLED, BEST_FIRST), 64)),
     ),
 }
 
