@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mull.build import OpenModel
 from mull.evaluation.controls import OracleGuide
-from mull.evaluation.demo import GAMES, HARD_GAMES, SEARCHES, play_games, search_with_guide
+from mull.evaluation.demo import GAMES, HARD_GAMES, play_games, search_with_guide
 from mull.evaluation.evaluate import watch_nothing
 from mull.policies.scripted import ScriptedPolicy
 
@@ -18,7 +18,12 @@ def test_searches_stand_beside_best_of_n_at_the_same_cost(player: ScriptedPolicy
     assert greedy.label == "player greedy"
     assert (best.label, best.at_tokens, best.at_flops) == ("player best of n", None, None)
     assert [each.label for each in searches] == [
-        f"player {name.replace('_', ' ')}" for name in SEARCHES
+        "player early stop",
+        "player best first (early stop)",
+        "player tapered beam",
+        "player beam",
+        "player dvts",
+        "player mcts",
     ]
     for each in searches:
         assert each.at_tokens is not None

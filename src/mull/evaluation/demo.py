@@ -53,7 +53,8 @@ GAMES: Final = ProblemSet("countdown", suite="game24-hard")
 SAMPLES: Final = (1, 64)
 SEARCH_SAMPLES: Final = 256
 SEARCH_WIDTH: Final = 16
-SEARCHES: Final = ("tapered_beam", "beam", "dvts", "mcts")
+BEST_FIRST: Final = "best_first+early_stop=true"
+SEARCHES: Final = ("early_stop", BEST_FIRST, "tapered_beam", "beam", "dvts", "mcts")
 SEARCH_BUDGET: Final = 8
 """In samples' worth."""
 SHAPE: Final = "12:3,3:2,1:1"
@@ -171,7 +172,7 @@ def _rivals(report: Report) -> tuple[Rival, ...]:
     """Greedy, best-of-n and every search, in this order."""
     wanted = (GREEDY, BEST, *SEARCHES)
     curves = {curve.strategy: curve for curve in report.curves}
-    return tuple(_rival(report, curves[strategy]) for strategy in wanted)
+    return tuple(_rival(report, curves[entry.partition("+")[0]]) for entry in wanted)
 
 
 def _rival(report: Report, curve: Curve) -> Rival:
