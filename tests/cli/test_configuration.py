@@ -84,9 +84,9 @@ def test_money_is_a_limit_where_there_are_prices(mull: Mull, here: Path) -> None
         text = WHOLE.format(url=server.url) + "[models.free]\n"
         (here / "mull.toml").write_text(text + f'model = "openai:{server.url}#fake-1"\n')
         solving = ("solve", "What is six times seven?", "--n", "9", "--json")
-        short = mull(*solving, "--budget-usd", "0.0005").document
+        short = mull(*solving, "--budget-usd", "0.0002").document
         assert short["stop"] == "budget_money_usd"
-        assert 0 < short["usage"]["money_usd"] <= 0.0005
+        assert 0 < short["usage"]["money_usd"] <= 0.0002
         whole = mull("resume", short["solve_id"], "--more-usd", "1", "--json").document
         assert (whole["stop"], whole["usage"]["calls"]) == ("completed", 9)
         refused = mull(*solving, "--budget-usd", "1", "--model", "free")
