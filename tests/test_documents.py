@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mull.cli import app
+from mull.cli import app_for
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -60,7 +60,7 @@ def shown_commands() -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
 def test_commands_in_the_pages_know_the_options_they_show(words: tuple[str, ...]) -> None:
     names = words[1:3] if words[1] in {"train", "export", "bench"} else words[1:2]
-    shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(app_for(names), [*names, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
     options = {word for word in words if word.startswith("--")}
     assert all(option in shown.output for option in options)

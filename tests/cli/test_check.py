@@ -60,12 +60,13 @@ def test_the_verdict_can_be_read_by_programs(capsys: pytest.CaptureFixture[str])
 
 
 def test_an_answer_can_come_from_standard_input() -> None:
-    from mull.cli import app  # noqa: PLC0415  (the name is a module elsewhere)
+    from mull.cli import app_for  # noqa: PLC0415
 
-    shown = CliRunner().invoke(app, ["check", "-", "--against", "7"], input="it is 7\n")
+    words = ["check", "-", "--against", "7"]
+    shown = CliRunner().invoke(app_for(words), words, input="it is 7\n")
     assert shown.exit_code == 0
     assert shown.output.startswith("accept")
-    broken = CliRunner().invoke(app, ["check", "-", "--against", "7"], input=b"\xff")
+    broken = CliRunner().invoke(app_for(words), words, input=b"\xff")
     assert "standard input is no UTF-8 text" in str(broken.exception)
 
 
@@ -127,7 +128,7 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_every_kind_is_listed_in_the_help() -> None:
-    from mull.cli import app  # noqa: PLC0415
+    from mull.cli import app_for  # noqa: PLC0415
 
-    shown = CliRunner().invoke(app, ["check", "--help"], env={"COLUMNS": "300"}).output
-    assert all(kind in shown for kind in CHECKS)
+    shown = CliRunner().invoke(app_for(["check"]), ["check", "--help"], env={"COLUMNS": "300"})
+    assert all(kind in shown.output for kind in CHECKS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from mull.cli import app
+from mull.cli import app_for
 
 WIDE = {"COLUMNS": "300"}
 
@@ -20,7 +20,7 @@ def test_what_works_and_what_does_not_is_said_of_each(tmp_path: Path) -> None:
     arguments = ["doctor", "--journal", str(tmp_path / "served.db"), "--tenants", str(tenants)]
     for model in (f"scripted:{script}", f"scripted:{mute}", "far=openai:http://127.0.0.1:9/v1#x"):
         arguments += ["--model", model]
-    shown = CliRunner().invoke(app, arguments, env=WIDE)
+    shown = CliRunner().invoke(app_for(arguments), arguments, env=WIDE)
     assert shown.exit_code == 2
     lines = [line for line in shown.stdout.splitlines() if line[:1] in "✓✗"]
     assert [line[0] for line in lines] == ["✓", "✗", "✗", "✓", "✗"]
@@ -33,7 +33,7 @@ def test_a_sound_configuration_is_a_success(tmp_path: Path) -> None:
     script = tmp_path / "toy.json"
     script.write_text(json.dumps({"replies": {"Say yes.": ["yes"]}}))
     arguments = ["doctor", "--journal", str(tmp_path / "s.db"), "--model", f"scripted:{script}"]
-    shown = CliRunner().invoke(app, arguments, env=WIDE)
+    shown = CliRunner().invoke(app_for(arguments), arguments, env=WIDE)
     assert shown.exit_code == 0, shown.output
     assert "it can" in shown.stdout
 
@@ -41,14 +41,14 @@ def test_a_sound_configuration_is_a_success(tmp_path: Path) -> None:
 def test_a_key_and_its_hash_belong_together() -> None:
     from mull.server.accounts import hash_of  # noqa: PLC0415  (needs the extra)
 
-    shown = CliRunner().invoke(app, ["key"], env=WIDE)
+    shown = CliRunner().invoke(app_for(["key"]), ["key"], env=WIDE)
     key, hashed = (line.split()[1] for line in shown.stdout.splitlines())
     assert hash_of(key) == hashed
-    assert CliRunner().invoke(app, ["key"], env=WIDE).stdout != shown.stdout
+    assert CliRunner().invoke(app_for(["key"]), ["key"], env=WIDE).stdout != shown.stdout
 
 
 def test_a_server_open_to_others_asks_for_keys(tmp_path: Path) -> None:
     arguments = ["serve", "--host", "0.0.0.0", "--journal", str(tmp_path / "s.db")]  # noqa: S104
-    shown = CliRunner().invoke(app, arguments)
+    shown = CliRunner().invoke(app_for(arguments), arguments)
     assert shown.exit_code != 0
     assert "--tenants" in str(shown.exception.hint if shown.exception else "")  # type: ignore[union-attr]

@@ -17,10 +17,12 @@ from mull import __version__
 from mull.core.events import NodeGrown
 from mull.store import SqliteJournal
 
-NO_TORCH = (
-    "import sys; sys.modules.update(dict.fromkeys(('torch', 'tokenizers', 'safetensors')));"
+BARE = (
+    "import sys; sys.modules.update(dict.fromkeys("
+    "('numpy', 'torch', 'tokenizers', 'safetensors', 'uvloop')));"
     "from mull.cli import run; sys.exit(run(sys.argv[1:]))"
 )
+"""Runs a command where only the base install is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,11 @@ def test_a_solve_in_a_pipe_has_no_colour_and_clean_data(shell: Shell, tmp_path: 
     assert "\x1b" not in ran.out + ran.err
 
 
-def test_no_command_needs_torch_to_start(shell: Shell) -> None:
-    script = "import sys; import mull.cli; print([m for m in sys.modules if m == 'torch'])"
-    assert shell.run("-c", script).out == "[]\n"
+def test_a_base_install_lists_its_commands_and_solves(shell: Shell, tmp_path: Path) -> None:
+    assert "eval" in shell.run("-c", BARE, "--help").out
+    ran = shell.run("-c", BARE, "solve", GAME, "--model", scripted(tmp_path), "--n", "2")
+    assert ran.code == 0
+    assert EXPRESSION in ran.out
 
 
 @pytest.mark.parametrize(
@@ -107,13 +111,16 @@ def test_no_command_needs_torch_to_start(shell: Shell) -> None:
     [
         (("solve", GAME, "--model", "."), "local"),
         (("train", "policy", "--out", "run"), "train"),
+        (("eval", "countdown"), "eval"),
+        (("demo",), "local"),
+        (("serve", "--port", "0"), "serve"),
     ],
-    ids=["local", "train"],
+    ids=["local", "train", "eval", "demo", "serve"],
 )
 def test_a_missing_extra_is_named_with_the_way_to_get_it(
     shell: Shell, arguments: tuple[str, ...], extra: str
 ) -> None:
-    ran = shell.run("-c", NO_TORCH, *arguments)
+    ran = shell.run("-c", BARE, *arguments)
     assert ran.code == 2
     assert "which is not installed" in ran.err
     assert f"hint: pip install 'mull[{extra}]'" in ran.err

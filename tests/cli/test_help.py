@@ -1,8 +1,11 @@
+from importlib import import_module
+
 import pytest
 from cli.conftest import Mull
 
 from mull import __version__
 from mull.cli import run
+from mull.cli.commands import COMMANDS, Command, Family
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,19 @@ def test_every_help_teaches_with_an_example(mull: Mull, command: tuple[str, ...]
     assert f"Usage: {' '.join(('mull', *command))}" in options
     assert " ".join(("mull", *command)) in examples
     assert "\x1b" not in shown.out
+
+
+def shown_in_lists() -> list[Command]:
+    alone = [each for each in COMMANDS if isinstance(each, Command)]
+    families = [each for each in COMMANDS if isinstance(each, Family)]
+    return alone + [command for family in families for command in family.commands]
+
+
+@pytest.mark.parametrize("command", shown_in_lists(), ids=lambda command: command.name)
+def test_a_list_says_of_a_command_what_its_own_help_says_first(command: Command) -> None:
+    module, function = command.place.split(".")
+    documented = getattr(import_module(f"mull.cli.{module}"), function).__doc__
+    assert documented.splitlines()[0] == command.summary
 
 
 def test_no_command_shows_the_help(mull: Mull) -> None:

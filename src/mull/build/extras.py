@@ -6,7 +6,12 @@ from typing import Final
 
 from mull.core.errors import BadInputError
 
-PACKAGES: Final = frozenset({"gguf", "jinja2", "safetensors", "tokenizers", "torch"})
+PACKAGES: Final = frozenset(
+    {
+        *("numpy", "gguf", "jinja2", "safetensors", "tokenizers", "torch"),
+        *("httptools", "msgspec", "prometheus_client", "starlette", "uvicorn", "uvloop"),
+    }
+)
 """What the extras add that mull imports."""
 
 

@@ -1,79 +1,21 @@
-"""The command line, put together: one line a command."""
+"""The command line, put together."""
 
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 import typer
 
 from mull import __version__
 from mull.build import CONFIG_FILE, read_config
-from mull.cli import (
-    audit,
-    bench,
-    check,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    models,
-    runs,
-    serve,
-    solve,
-    traces,
-    train,
-    train_rewards,
-)
+from mull.cli.commands import join_commands
 from mull.cli.configuration import flags_of
 from mull.cli.exits import ExitCode, exit_code_of, say_error
 from mull.cli.output import show
 from mull.core.errors import MullError
-
-app = typer.Typer(
-    name="mull",
-    help="Decides how much a language model should think, in which shape, and when to stop.",
-    epilog='Start here: mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."',
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-benching = typer.Typer(help="Measure how fast mull is, beside others.", no_args_is_help=True)
-training = typer.Typer(help="Make models from nothing.", no_args_is_help=True)
-exporting = typer.Typer(help="Write models and samples in files for others.", no_args_is_help=True)
-
-_SOLVING: Final = "Solve and check"
-app.command(epilog=solve.SOLVE_EXAMPLES, rich_help_panel=_SOLVING)(solve.solve)
-app.command(epilog=solve.RESUME_EXAMPLES, rich_help_panel=_SOLVING)(solve.resume)
-app.command(epilog=check.EXAMPLES, rich_help_panel=_SOLVING)(check.check)
-app.command(epilog=runs.EXAMPLES, rich_help_panel=_SOLVING)(runs.runs)
-app.command(epilog=traces.EXAMPLES, rich_help_panel=_SOLVING)(traces.trace)
-
-_SERVING: Final = "Serve"
-app.command(epilog=serve.EXAMPLES, rich_help_panel=_SERVING)(serve.serve)
-app.command(epilog=serve.KEY_EXAMPLES, rich_help_panel=_SERVING)(serve.key)
-app.command(epilog=doctor.EXAMPLES, rich_help_panel=_SERVING)(doctor.doctor)
-
-_MEASURING: Final = "Measure"
-app.command(epilog=demo.EXAMPLES, rich_help_panel=_MEASURING)(demo.demo)
-app.command("eval", epilog=evaluate.EXAMPLES, rich_help_panel=_MEASURING)(evaluate.evaluate)
-app.command(epilog=audit.EXAMPLES, rich_help_panel=_MEASURING)(audit.audit)
-app.add_typer(benching, name="bench", rich_help_panel=_MEASURING)
-benching.command(epilog=bench.EXAMPLES)(bench.engine)
-
-_MODELS: Final = "Models"
-app.command(epilog=models.EXAMPLES, rich_help_panel=_MODELS)(models.models)
-app.add_typer(training, name="train", rich_help_panel=_MODELS)
-training.command(epilog=train.EXAMPLES)(train.policy)
-training.command(epilog=train_rewards.STATES_EXAMPLES)(train_rewards.states)
-training.command(epilog=train_rewards.PRM_EXAMPLES)(train_rewards.prm)
-training.command(epilog=train_rewards.ORM_EXAMPLES)(train_rewards.orm)
-app.add_typer(exporting, name="export", rich_help_panel=_MODELS)
-exporting.command(epilog=export.SAMPLES_EXAMPLES)(export.samples)
-exporting.command(epilog=export.GGUF_EXAMPLES)(export.gguf)
 
 # Every usage error is a sibling of the public `BadParameter`; their parent is not exported.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
@@ -85,7 +27,6 @@ def _show_version(*, wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     context: typer.Context,
     *,
@@ -108,10 +49,26 @@ def _root(
     context.default_map = dict(flags_of(found.defaults))
 
 
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """The command line that these words are for: whole where they lead, a list elsewhere."""
+    app = typer.Typer(
+        name="mull",
+        help="Decides how much a language model should think, in which shape, and when to stop.",
+        epilog='Start here: mull solve "Use 4, 9, 10 and 13 once each with + - * / to make 24."',
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    join_commands(app, words)
+    return app
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. No exception comes out."""
     try:
-        result: object = app(arguments, prog_name="mull", standalone_mode=False)
+        result: object = app_for(arguments)(arguments, prog_name="mull", standalone_mode=False)
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
