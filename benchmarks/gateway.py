@@ -140,10 +140,10 @@ async def running(command: list[str], **options: Any) -> AsyncGenerator[Any, Non
 
 
 @asynccontextmanager
-async def mull(bare: str) -> AsyncGenerator[tuple[str, int], None]:
+async def mull(bare: str, python: str = sys.executable) -> AsyncGenerator[tuple[str, int], None]:
     """The gateway's address and process."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "mull", "serve", "--port", "0", "--slots", "256"]
+        command = [python, "-m", "mull", "serve", "--port", "0", "--slots", "256"]
         command += ["--journal", f"{folder}/served.db", "--model", f"fake=openai:{bare}#fake"]
         started = time.perf_counter()
         async with running(command, stderr=subprocess.PIPE, text=True) as gateway:
