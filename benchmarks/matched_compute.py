@@ -32,19 +32,8 @@ SAMPLED: Final = (
 )
 """Replayed from the bank: whole answers, chosen by the checker, by votes, by the guide."""
 BEST_FIRST: Final = "best_first+early_stop=true"
-SEARCHES: Final = (
-    BEST_FIRST,
-    "rebase",
-    "tapered_beam",
-    "dvts",
-    "mcts+early_stop=true",
-    "beam",
-    "particles",
-    "tot_bfs",
-    "tot_dfs+early_stop=true",
-)
-"""Run live. Those that go level by level end all their answers at once, so only the others gain by
-stopping at the first accepted one."""
+LEVELWISE: Final = ("rebase", "tapered_beam", "dvts", "beam", "particles", "tot_bfs")
+"""Run live. They end all their answers at once, so nothing is gained by stopping early."""
 CONTROL: Final = (
     "best_first+early_stop=true+guide=random",
     "best_first+early_stop=true+guide=oracle",
@@ -75,25 +64,31 @@ class Stage:
     rows: tuple[Row, ...]
 
 
-def _all_levels(strategies: tuple[str, ...], *budgets: int) -> tuple[Row, ...]:
-    return tuple(Row(level, (n,), strategies) for n in budgets for level in (4, 6, 5))
+LEVELS: Final = (6, 4, 5)
+
+
+def _rows(budgets: tuple[int, ...], *strategies: str) -> tuple[Row, ...]:
+    """One row a level, all budgets on the same problems."""
+    return tuple(Row(level, budgets, strategies) for level in LEVELS)
 
 
 STAGES: Final[Mapping[str, Stage]] = {
     "explore": Stage(
         0,
-        {4: 60, 5: 60, 6: 60},
-        {4: 64, 5: 64, 6: 64},
+        dict.fromkeys(LEVELS, 100),
+        dict.fromkeys(LEVELS, 256),
         (
-            *_all_levels((*SAMPLED, *SEARCHES, *CONTROL), 16),
-            *_all_levels((*SAMPLED, BEST_FIRST, *CONTROL), 64),
+            *_rows((16, 64, 256), *SAMPLED, BEST_FIRST, *CONTROL),
+            *_rows((16,), *SAMPLED, *LEVELWISE),
+            *_rows((64,), *SAMPLED, *LEVELWISE),
+            *_rows((256,), *SAMPLED, *LEVELWISE),
         ),
     ),
     "confirm": Stage(
-        400,
-        {4: 1_000, 5: 300, 6: 300},
-        {4: 64, 5: 128, 6: 128},
-        (*_all_levels((*SAMPLED, *CLAIMS), 16), *_all_levels((*SAMPLED, BEST_FIRST), 64)),
+        2_000,
+        {4: 1_000, 5: 500, 6: 900},
+        dict.fromkeys(LEVELS, 256),
+        _rows((16, 64, 256), *SAMPLED, *CLAIMS),
     ),
 }
 
