@@ -459,7 +459,7 @@ async def test_mcts_by_uct_by_hand() -> None:
     N = 9           3 allowed    a .3 + 1.210   b .6 + 1.210*  c .3 + 1.210      -> b has 2 of 2:
                     ln 3 = 1.099, N_b = 3: bx .7 + 1.482*  by .6 + 1.482         -> bx
     """
-    mcts = Mcts(GUIDE, n=11, expansion=2)
+    mcts = Mcts(GUIDE, n=11, expansion=2, exploration=1.414)
     expected = [
         *("grow .2", "score a b", "grow a2", "score ax ay", "grow b2", "score bx by"),
         *("grow .1", "score c", "grow c2", "score cx cy", "grow bx2", "score bxX bxY"),
@@ -485,7 +485,9 @@ async def test_mcts_by_puct_by_hand() -> None:
         {"": "aab", "a": "xyz", "b": "xyz", **{p + q: "X" for p in "ab" for q in "xyz"}},
         {"a": 0.4, "b": 0.5, **{p + q: 0.5 for p in "ab" for q in "xyz"}},
     )
-    mcts = Mcts(GUIDE, n=6, expansion=3, rule=Rule.PUCT, state_key=first_letters)
+    mcts = Mcts(
+        GUIDE, n=6, expansion=3, rule=Rule.PUCT, exploration=1.414, state_key=first_letters
+    )
     expected = ["grow .3", "score a b", "grow a3", "score ax ay az"]
     assert await story(mcts, world) == expected
     for wrong in (
@@ -532,7 +534,7 @@ async def test_mcts_does_not_visit_what_is_exhausted() -> None:
 
 async def test_simulations_of_one_wave_look_at_different_places() -> None:
     """Two at once: while a is being expanded it counts as visited for nothing, so b is next."""
-    trace = await story(Mcts(GUIDE, n=6, expansion=2, width=2), MCTS_WORLD)
+    trace = await story(Mcts(GUIDE, n=6, expansion=2, exploration=1.414, width=2), MCTS_WORLD)
     assert trace[:4] == ["grow .2", "score a b", "grow a2 b2", "score ax ay bx by"]
 
 
@@ -543,7 +545,7 @@ async def test_a_search_gives_the_answer_its_verifier_accepts(combine: Combine) 
     for strategy in (
         Beam(judges, width=2, expansion=3),
         Rebase(judges, width=9, softmax_temperature=0.05),
-        Mcts(judges, n=40),
+        Mcts(judges, n=40, expansion=4),
         TotDfs(judges, steps=Stepwise(early_stop=True), visits=30, proposals=3),
     ):
         played = await play(replace(WORLD, right="Z"), strategy)

@@ -146,8 +146,11 @@ class SearchTree:
 
     def score(self, node_id: NodeId, verifier: str) -> Score | None:
         """The newest score by the verifier of this name, if it has spoken."""
-        spoken = [score for score in self.scores(node_id) if score.source.verifier == verifier]
-        return spoken[-1] if spoken else None
+        spoken: Score | None = None
+        for score in self._scores.get(node_id, {}).values():
+            if score.source.verifier == verifier:
+                spoken = score
+        return spoken
 
     def accepted(self, verifier: str) -> tuple[Node, ...]:
         """Finished nodes that the verifier accepts, in canonical order."""

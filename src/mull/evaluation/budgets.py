@@ -102,10 +102,6 @@ def _steps(n: int, depth: int) -> Options:
     return {"n": n * depth}
 
 
-def _mcts(n: int, depth: int) -> Options:
-    return {"n": n * depth, "expansion": min(n, EXPANSION)}
-
-
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "greedy": Rule(_nothing, has_one_budget=True),
@@ -122,7 +118,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "particles": Rule(_width),
         "tot_bfs": Rule(_tot_bfs),
         "tot_dfs": Rule(_tot_dfs),
-        "mcts": Rule(_mcts),
+        "mcts": Rule(_steps),
         "best_first": Rule(_steps),
     }
 )

@@ -18,6 +18,9 @@ from mull.evaluation.intervals import Floats, Interval, paired_interval
 from mull.evaluation.reading import Grades
 
 ANSWERS: Final = "answers"
+JUDGED: Final = 32
+"""Rollouts of a problem on which its judges are looked at: exact labels of more take longer than
+the rollouts themselves, and the unit is the problem."""
 _NUM_CELLS: Final = 200
 """Quantiles into which values are put for the interval of a discrimination."""
 
@@ -57,11 +60,12 @@ class Evidence:
     )
 
     async def add(self, record: Record, grades: Grades) -> None:
-        """Take in what the judges of a record said of its rollouts."""
-        scored = [each for scores in record.scores.values() for each in enumerate(scores)]
+        """Take in what the judges of a record said of its first `JUDGED` rollouts."""
+        first = {judge: scores[:JUDGED] for judge, scores in record.scores.items()}
+        scored = [each for scores in first.values() for each in enumerate(scores)]
         samples = {sample for sample, score in scored if score is not None}
         await grades.learn(record.trajectory(sample).answer_text for sample in sorted(samples))
-        for judge, scores in record.scores.items():
+        for judge, scores in first.items():
             found = dict[str, list[Pair]]()
             for place, pair in _pairs(record, scores, grades):
                 found.setdefault(place, []).append(pair)

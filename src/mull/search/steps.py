@@ -78,11 +78,16 @@ class Stepwise:
     ) -> tuple[Expansion, ...]:
         if tokens < 1 or count < 1:
             return ()
-        limits = Limits(tokens)
-        expansion = Expansion(
-            (node_id,), kind, limits=limits, sampling=sampling, thinking=self.thinking
+        return (
+            Expansion(
+                (node_id,),
+                kind,
+                count=count,
+                limits=Limits(tokens),
+                sampling=sampling,
+                thinking=self.thinking,
+            ),
         )
-        return (replace(expansion, count=count),)
 
     def _tokens_left(self, tree: SearchTree, node_id: NodeId) -> int:
         path = path_to(tree, node_id)
@@ -110,7 +115,7 @@ def grown_by(tree: SearchTree, expansion: Expansion, count: int) -> tuple[Node, 
 
     Branches that failed or have not ended are left out.
     """
-    one = replace(expansion, count=1)
+    one = expansion if expansion.count == 1 else replace(expansion, count=1)
     ends = list[Node]()
     for branch in tree.branches_from(expansion.parents[0]):
         if branch.expansion == one and branch.sample < count:
