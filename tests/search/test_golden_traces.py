@@ -485,9 +485,7 @@ async def test_mcts_by_puct_by_hand() -> None:
         {"": "aab", "a": "xyz", "b": "xyz", **{p + q: "X" for p in "ab" for q in "xyz"}},
         {"a": 0.4, "b": 0.5, **{p + q: 0.5 for p in "ab" for q in "xyz"}},
     )
-    mcts = Mcts(
-        GUIDE, n=6, expansion=3, rule=Rule.PUCT, exploration=1.414, state_key=first_letters
-    )
+    mcts = Mcts(GUIDE, n=6, expansion=3, rule=Rule.PUCT, exploration=1.414, state_key=first_letters)
     expected = ["grow .3", "score a b", "grow a3", "score ax ay az"]
     assert await story(mcts, world) == expected
     for wrong in (
