@@ -1,13 +1,16 @@
 """Runs a batch of the float64 toy to its end and keeps what it said."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import torch
+from hypothesis import strategies as st
 from toys import NEWLINE, STOP, TOKENIZER, toy_decoder
 
+from mull.core.expansion import Sampling
 from mull.engine.batch import Batch
 from mull.engine.requests import Boundary, EngineSettings, Punctuation, Report, Request
 from mull.models.inference import InferenceDecoder
@@ -15,10 +18,29 @@ from mull.models.tokenizer import END_THINK
 
 MODEL: Final = toy_decoder().double()
 DECODER: Final = InferenceDecoder(MODEL, dtype=torch.float64, device="cpu")
+DRAFT_MODEL: Final = toy_decoder(1).double()
+DRAFT: Final = InferenceDecoder(DRAFT_MODEL, dtype=torch.float64, device="cpu")
 PUNCTUATION: Final = Punctuation(
     frozenset({STOP}), frozenset({NEWLINE}), frozenset({TOKENIZER.token_id(END_THINK)})
 )
 PROMPTS: Final = ((1, 4, 300, 5), (1, 4, 301, 5), (1, 4, *range(300, 320), 5), (1,))
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 3, 5000]),
+    top_p=st.sampled_from([0.3, 0.9, 1.0]),
+    min_p=st.sampled_from([0.0, 0.1]),
+)
+requests = st.builds(
+    Request,
+    prompt=st.sampled_from(PROMPTS),
+    seed=st.integers(0, 2**64 - 1),
+    max_tokens=st.integers(1, 24),
+    sampling=samplings,
+    one_step=st.booleans(),
+    streams=st.booleans(),
+)
 
 
 @dataclass(slots=True)
@@ -35,10 +57,21 @@ class Said:
 
 
 def batch_of(
-    max_rows: int = 8, *, max_kv_bytes: int = 1 << 24, punctuation: Punctuation = PUNCTUATION
+    max_rows: int = 8,
+    *,
+    max_kv_bytes: int = 1 << 24,
+    punctuation: Punctuation = PUNCTUATION,
+    guesses: int | None = None,
 ) -> Batch:
-    settings = EngineSettings(Path(), punctuation, max_rows=max_rows, max_kv_bytes=max_kv_bytes)
-    return Batch(DECODER, settings)
+    """A batch of the toy, for which another guesses so many tokens a turn, or none."""
+    settings = EngineSettings(
+        Path(),
+        punctuation,
+        max_rows=max_rows,
+        max_kv_bytes=max_kv_bytes,
+        draft_tokens=guesses or 1,
+    )
+    return Batch(DECODER, settings, None if guesses is None else DRAFT)
 
 
 def pieces(report: Report) -> Iterator[tuple[int, Said]]:
@@ -77,11 +110,12 @@ def run(
     max_rows: int = 8,
     arrivals: Mapping[int, int] | None = None,
     cancels: Mapping[int, int] | None = None,
+    guesses: int | None = None,
 ) -> dict[int, Said]:
     """Grow the requests, each from the turn it arrives at to the one it is cancelled at."""
     numbered = dict(requests) if isinstance(requests, Mapping) else dict(enumerate(requests))
     arrivals, cancels = arrivals or {}, cancels or {}
-    batch, said, turn = batch_of(max_rows), dict[int, Said](), 0
+    batch, said, turn = batch_of(max_rows, guesses=guesses), dict[int, Said](), 0
     last = max([*arrivals.values(), *cancels.values(), 0])
     while batch.is_busy or turn <= last:
         batch.add(
@@ -96,6 +130,15 @@ def run(
     return said
 
 
-def alone(request: Request) -> Said:
+def alone(request: Request, *, guesses: int | None = None) -> Said:
     """What a request says with the batch to itself."""
-    return run([request], max_rows=1)[0]
+    return run([request], max_rows=1, guesses=guesses)[0]
+
+
+def same(ours: Said, expected: Said) -> bool:
+    """Whether two samples of one request are the same, however they were cut into pieces."""
+    return (
+        ours.token_ids == expected.token_ids
+        and ours.boundaries[-1:] == expected.boundaries[-1:]
+        and all(map(math.isclose, ours.logprobs, expected.logprobs))
+    )

@@ -7,7 +7,8 @@ from replies import EXPRESSION, GAME, PRODUCT, scripted
 from servers.fake import FakeServer, refuses, says
 from servers.threads import running
 
-from mull.build import read_config
+from mull.build import choose_model, drafted, read_config
+from mull.build.models import chosen_by
 from mull.core.errors import BadInputError
 
 WHOLE = """\
@@ -255,3 +256,18 @@ def test_a_checkpoint_gets_a_name_and_a_number_format(here: Path, tmp_path: Path
     (here / "mull.toml").write_text(f'[models.mine]\nmodel = "{tmp_path}"\ndtype = "float8"\n')
     with pytest.raises(BadInputError, match=r"line 3, \[models.mine\]: `dtype` is 'float8'"):
         read_config()
+
+
+def test_a_checkpoint_may_have_a_draft_and_a_served_model_may_not(
+    here: Path, tmp_path: Path
+) -> None:
+    (here / "mull.toml").write_text(f'[models.mine]\nmodel = "{tmp_path}"\ndraft = "{here}"\n')
+    spec = read_config().model("mine").spec
+    assert spec.options == {"checkpoint": str(tmp_path), "dtype": "float32", "draft": str(here)}
+    assert chosen_by(spec).spec == spec
+    (here / "mull.toml").write_text(f'[models.mine]\nmodel = "{tmp_path}"\ndraft = 3\n')
+    with pytest.raises(BadInputError, match="`draft` is no text"):
+        read_config()
+    served = choose_model("openai:http://127.0.0.1:1/v1#x")
+    with pytest.raises(BadInputError, match="cannot draft for a served model"):
+        drafted(served, str(here))

@@ -28,6 +28,17 @@ def test_a_larger_budget_draws_what_a_large_one_would_have(mull: Mull, checkpoin
     assert texts[0] == texts[1]
 
 
+def test_a_draft_is_charged_named_and_opened_again_by_resume(mull: Mull, checkpoint: Path) -> None:
+    settings = ("--model", checkpoint, "--draft", checkpoint, "--n", "2", "--max-tokens", "12")
+    short = mull("solve", GAME, *settings, "--json", "--budget-tokens", "30").document
+    assert short["model"].count("toy@") == 2
+    assert short["stop"] == "budget_tokens"
+    whole = mull("resume", short["solve_id"], "--more-tokens", "300", "--json").document
+    assert whole["model"] == short["model"]
+    assert whole["stop"] != "budget_tokens"
+    assert whole["usage"]["generated_tokens"] > short["usage"]["generated_tokens"]
+
+
 def test_a_problem_it_cannot_know_is_refused_before_it_is_loaded(
     mull: Mull, checkpoint: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """One branch's samples are its own, whatever else the batch does."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from toy_batches import DECODER, MODEL, PROMPTS, Said, alone, batch_of, keep, run
+from toy_batches import DECODER, MODEL, PROMPTS, Said, alone, batch_of, keep, requests, run, same
 from toys import NEWLINE, STOP, TOKENIZER, TOY
 
 from mull.core.expansion import Sampling
@@ -21,31 +20,7 @@ from mull.models.tokenizer import END_THINK
 END_THINK_ID = TOKENIZER.token_id(END_THINK)
 GREEDY = Sampling(temperature=0.0)
 
-samplings = st.builds(
-    Sampling,
-    temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
-    top_k=st.sampled_from([None, 1, 3, 5000]),
-    top_p=st.sampled_from([0.3, 0.9, 1.0]),
-    min_p=st.sampled_from([0.0, 0.1]),
-)
-requests = st.builds(
-    Request,
-    prompt=st.sampled_from(PROMPTS),
-    seed=st.integers(0, 2**64 - 1),
-    max_tokens=st.integers(1, 24),
-    sampling=samplings,
-    one_step=st.booleans(),
-    streams=st.booleans(),
-)
 crowds = st.lists(requests, min_size=2, max_size=5)
-
-
-def same(ours: Said, expected: Said) -> bool:
-    return (
-        ours.token_ids == expected.token_ids
-        and ours.boundaries[-1:] == expected.boundaries[-1:]
-        and all(map(math.isclose, ours.logprobs, expected.logprobs))
-    )
 
 
 @settings(max_examples=15, deadline=None)

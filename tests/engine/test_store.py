@@ -13,9 +13,11 @@ import torch
 from toy_batches import DECODER
 
 from mull.engine.blocks import BLOCK
+from mull.engine.memory import Memory
 from mull.engine.reading import chains_of
 from mull.engine.store import Branch as Private
 from mull.engine.store import Store, Tip
+from mull.models.inference import InferenceDecoder
 
 LIMIT = 24
 """Blocks: few, so that room is always short."""
@@ -43,9 +45,10 @@ class Branch:
 class Machine:
     """Admits, grows, forks, prunes and publishes at random, and checks all after each event."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, draft: InferenceDecoder | None = None) -> None:
         self.chance = random.Random(seed)
-        self.store = Store(DECODER, LIMIT * BLOCK * DECODER.bytes_per_token)
+        models = 1 if draft is None else 2
+        self.store = Store(DECODER, LIMIT * BLOCK * DECODER.bytes_per_token * models, draft)
         self.branches = list[Branch]()
         self.past = [tuple(self.tokens(20)) for _ in range(4)]
         self.events: list[Callable[[], None]] = [
@@ -113,11 +116,12 @@ class Machine:
             branch.blocks += self.store.take_private(1).tolist()
         offset = branch.num_private
         branch.tokens.append(self.chance.randrange(3))
-        keys = self.store.memory.private_keys[0].view(-1, 2, 16, BLOCK)
-        values = self.store.memory.private_values[0].view(-1, 2, BLOCK, 16)
         block = branch.blocks[offset // BLOCK]
-        keys[block, :, :, offset % BLOCK] = mark(branch.tokens)
-        values[block, :, offset % BLOCK] = -mark(branch.tokens)
+        for memory in self.store.memories:
+            keys = memory.private_keys[0].view(-1, 2, 16, BLOCK)
+            values = memory.private_values[0].view(-1, 2, BLOCK, 16)
+            keys[block, :, :, offset % BLOCK] = mark(branch.tokens)
+            values[block, :, offset % BLOCK] = -mark(branch.tokens)
 
     def fork(self) -> None:
         """Begin where another has come to, which needs what it has to be in the tree."""
@@ -176,12 +180,17 @@ class Machine:
         return self.chance.choice(ready) if ready else None
 
     def write_shared(self, slot: int, value: float) -> None:
-        self.store.memory.shared_keys[0][:, :, slot] = value
-        self.store.memory.shared_values[0][:, slot] = -value
+        for memory in self.store.memories:
+            memory.shared_keys[0][:, :, slot] = value
+            memory.shared_values[0][:, slot] = -value
 
     def verify(self, branch: Branch) -> None:
         """All that the branch would read is its own sequence's."""
-        memory, length = self.store.memory, branch.tip.length
+        for memory in self.store.memories:
+            self.verify_in(memory, branch)
+
+    def verify_in(self, memory: Memory, branch: Branch) -> None:
+        length = branch.tip.length
         slots = self.store.tensor(self.store.slots(branch.tip))
         shared = memory.shared_keys[0][0, 0, slots], memory.shared_values[0][0, slots, 0]
         own = self.store.tensor(np.array(branch.blocks, np.int64))
@@ -199,6 +208,12 @@ class Machine:
 def test_no_order_of_events_loses_a_block_or_shares_one_wrongly() -> None:
     for seed in range(20):
         Machine(seed).run(500)
+
+
+@torch.inference_mode()
+def test_what_a_draft_keeps_goes_wherever_its_targets_does() -> None:
+    for seed in range(20, 24):
+        Machine(seed, draft=DECODER).run(500)
 
 
 @pytest.mark.full

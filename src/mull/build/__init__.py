@@ -25,6 +25,7 @@ from mull.build.models import (
     ModelChoice,
     OpenModel,
     choose_model,
+    drafted,
     open_model,
     problem_for,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "choose_model",
     "close_verifiers",
     "describe",
+    "drafted",
     "find_checkpoint",
     "find_policy",
     "find_verifier",

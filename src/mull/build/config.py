@@ -265,9 +265,12 @@ class _Reader:
     ) -> ModelChoice:
         scheme = scheme_in(model)
         if scheme is None:
-            self._check_keys(where, table, ("model", "dtype"))
+            self._check_keys(where, table, ("model", "dtype", "draft"))
             dtype = self._value(Dtype, where, "dtype", table.get("dtype", Dtype.FLOAT32.value))
-            return choose_model(model, dtype=dtype)
+            draft = table.get("draft")
+            if not isinstance(draft, str | None):
+                self._mistyped(where, "draft", "no text: it names the model that guesses ahead")
+            return choose_model(model, dtype=dtype, draft=draft)
         self._check_keys(where, table, ("model", *settings_of(scheme), "prices"))
         options = cast("dict[str, Option]", dict(table))
         if prices is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mull.build.catalog import TRAINED, Checkpoint, find_policy
@@ -30,6 +30,8 @@ class ModelChoice:
     """Names the policy and what it opens."""
     checkpoint: Checkpoint | None = None
     """None for a model that is named by its scheme."""
+    draft: Checkpoint | None = None
+    """The smaller model that guesses ahead for a checkpoint."""
 
     @property
     def knows_only_puzzles(self) -> bool:
@@ -59,17 +61,33 @@ class OpenModel:
         return problem_for(text, kind, knows_only_puzzles=self.knows_only_puzzles)
 
 
-def choose_model(name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
+def choose_model(
+    name: str, *, dtype: Dtype = Dtype.FLOAT32, draft: str | None = None
+) -> ModelChoice:
     """Find a model by shipped name, checkpoint folder or `SCHEME:PLACE`; nothing is loaded.
 
-    The numerical format of a checkpoint decides samples, so it is part of what a resumed solve
-    opens again.
+    The numerical format of a checkpoint decides samples, and so does the smaller model that drafts
+    for it, if one is named: both are part of what a resumed solve opens again.
     """
     if (scheme := scheme_in(name)) is not None:
-        return ModelChoice(spec_of(scheme, name.removeprefix(f"{scheme}:"), {}))
-    checkpoint = find_policy(name)
-    spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
-    return ModelChoice(spec, checkpoint)
+        choice = ModelChoice(spec_of(scheme, name.removeprefix(f"{scheme}:"), {}))
+    else:
+        checkpoint = find_policy(name)
+        spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
+        choice = ModelChoice(spec, checkpoint)
+    return choice if draft is None else drafted(choice, draft)
+
+
+def drafted(choice: ModelChoice, draft: str) -> ModelChoice:
+    """The same model, for which a smaller one guesses ahead; samples keep their distribution."""
+    if choice.checkpoint is None:
+        raise BadInputError(
+            f"`{draft}` cannot draft for a served model",
+            hint="leave `--draft` out, or name a checkpoint as `--model`",
+        )
+    guesser = find_policy(draft)
+    options = {**choice.spec.options, "draft": guesser.name}
+    return replace(choice, spec=Spec(choice.spec.name, options), draft=guesser)
 
 
 def chosen_by(spec: Spec, known: Collection[KeyUse] = ()) -> ModelChoice:
@@ -84,7 +102,12 @@ def chosen_by(spec: Spec, known: Collection[KeyUse] = ()) -> ModelChoice:
     check_foreign_use(key_use(spec), known, option)
     if spec.name != LOCAL:
         return ModelChoice(spec)
-    return choose_model(str(spec.options["checkpoint"]), dtype=Dtype(spec.options["dtype"]))
+    draft = spec.options.get("draft")
+    return choose_model(
+        str(spec.options["checkpoint"]),
+        dtype=Dtype(spec.options["dtype"]),
+        draft=None if draft is None else str(draft),
+    )
 
 
 @asynccontextmanager
@@ -125,6 +148,7 @@ async def open_model(
         device=device,
         max_rows=max_rows,
         streams=streams,
+        draft=choice.draft and choice.draft.folder,
     ) as policy:
         yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
 

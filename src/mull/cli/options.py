@@ -34,6 +34,15 @@ ModelOption = Annotated[
         rich_help_panel=_SEARCH,
     ),
 ]
+DraftOption = Annotated[
+    str | None,
+    typer.Option(
+        "--draft",
+        help="A smaller checkpoint of the same tokenizer, which guesses ahead for the model "
+        "(mull-mini for mull-base): the same distribution of answers, both models charged.",
+        rich_help_panel=_SEARCH,
+    ),
+]
 AnswerOption = Annotated[
     str | None,
     typer.Option(

@@ -11,12 +11,13 @@ from typing import Annotated, Final
 
 import typer
 
-from mull.build import DEFAULT_MODEL, open_journal, resume_async, solve_async
+from mull.build import DEFAULT_MODEL, drafted, open_journal, resume_async, solve_async
 from mull.cli.configuration import config_of
 from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
     AnswerOption,
     CountOption,
+    DraftOption,
     GuideOption,
     JournalOption,
     JsonOption,
@@ -175,6 +176,7 @@ def solve(
     problem: ProblemArgument,
     *,
     model: ModelOption = DEFAULT_MODEL,
+    draft: DraftOption = None,
     answer: AnswerOption = None,
     strategy: StrategyOption = "best_of_n",
     n: CountOption = None,
@@ -201,7 +203,7 @@ def solve(
     async def drive(kept: Journal, see: Observer) -> Solution:
         return await solve_async(
             problem,
-            model=config.model(model),
+            model=config.model(model) if draft is None else drafted(config.model(model), draft),
             answer=answer,
             strategy=chosen,
             n=n,

@@ -1,7 +1,8 @@
 """Attention over a layout: products over what is shared, products over what is not, one softmax.
 
-Axes: N rows, H key-value heads, G query heads that share one, D head width, n units of R rows,
-C chunks of 16 columns. Scores and mixed values have one row more than there are, for nobody.
+Axes: N rows of w tokens each, H key-value heads, G queries of a row that share one (those of all
+its w tokens), D head width, n units of R rows, C chunks of 16 columns. Scores and mixed values have
+one row more than there are, for nobody.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Products:
     shape: tuple[int, int, int]
     """(n*H, R*G, D): of the queries."""
     bias: Tensor
-    """(n*H, 1, 16): hides what is not filled."""
+    """(n*H, 1, 16), or (n*H, R*G, 16) where tokens of a row read differently far."""
     keys: Sequence[Tensor]
     """A layer: (n*H, D, 16), or all blocks where `blocks` says which."""
     values: Sequence[Tensor]
@@ -64,53 +65,69 @@ class Products:
 
 
 class RowAttention:
-    """One token of each row reads all before it. Holds until the layout or the memory changes."""
+    """The last `width` tokens of each row read all before them, and each what is before it.
 
-    def __init__(self, layout: Layout, memory: Memory, groups: int) -> None:
+    Holds until the layout or the memory changes.
+    """
+
+    def __init__(self, layout: Layout, memory: Memory, groups: int, *, width: int = 1) -> None:
         self._memory = memory
+        self._heads_a_key, groups = groups, groups * width
         self._groups = groups
         self._row_width = groups * memory.width
         self._layout = layout
-        self.size = memory.size
-        """Blocks of the memory it was made for; it must not outlive a change."""
+        self._size = memory.size
         self._bias = _bias(memory.keys.dtype, memory.keys.device)
-        heads, rows, width = memory.heads, layout.num_rows, memory.width
+        heads, rows, depth = memory.heads, layout.num_rows, memory.width
         # One row more than there are, for nobody.
         shape = (heads, (rows + 1) * groups, layout.num_chunks * BLOCK)
         self._scores = memory.keys.new_full(shape, -torch.inf)
         self._weights = torch.empty_like(self._scores)
         self._weight_chunks = self._weights.view(-1, BLOCK)
         self._score_chunks = self._scores.view(-1, BLOCK)
-        self._queries = memory.keys.new_empty((heads, rows, groups, width))
-        self._query_rows = self._queries.view(-1, groups * width)
-        self._mixed = memory.keys.new_empty((heads, (rows + 1) * groups, width))
-        self._mixed_rows = self._mixed.view(-1, groups * width)
-        by_row = self._mixed.view(heads, rows + 1, groups * width)[:, :rows].transpose(0, 1)
-        self._result = memory.keys.new_empty((rows, heads * groups * width))
-        self._result_heads = self._result.view(rows, heads, groups * width)
-        self._mixed_by_row = by_row
+        self._queries = memory.keys.new_empty((heads, rows, groups, depth))
+        self._query_rows = self._queries.view(-1, self._row_width)
+        by_head = (rows, width, heads, self._row_width // width)
+        self._queries_by_row = self._queries.view(heads, rows, width, -1).permute(1, 2, 0, 3)
+        self._mixed = memory.keys.new_empty((heads, (rows + 1) * groups, depth))
+        self._mixed_rows = self._mixed.view(-1, self._row_width)
+        mixed = self._mixed.view(heads, rows + 1, width, -1)[:, :rows]
+        self._mixed_by_row = mixed.permute(1, 2, 0, 3)
+        self._result = memory.keys.new_empty((rows * width, by_head[2] * by_head[3]))
+        self._result_heads = self._result.view(by_head)
+        self._by_head = by_head
+        self._given: Tensor | None = None
+        """The queries of the last pass; a pass gives the same tensor at every layer."""
+        self._given_heads = self._result_heads
         self._segments = [self._view(segment) for segment in layout.segments]
         self._private = self._private_products(layout.private)
         self._units = [self._private]
         if layout.shared is not None:
             keys, values = memory.gathered(self._tensor(layout.shared.blocks))
             self._units.append(self._products(layout.shared, list(keys), list(values)))
-        self.begin(layout.offsets)
+
+    def holds(self, layout: Layout, memory: Memory) -> bool:
+        """Whether it is still good."""
+        return self._layout is layout and self._size == memory.size
 
     def begin(self, offsets: NDArray[np.int64]) -> None:
-        """Let each row's token stand at this place (N,) of its growing block."""
-        units, growing = self._layout.private, self._layout.growing
-        units.filled[growing] = offsets + 1
-        self._private.bias = self._hiding(units.filled)
-        blocks = self._tensor(units.blocks[growing])
-        self._slots = self._memory.private_slots(blocks, self._tensor(offsets))
+        """Let each row's tokens stand at these places (N, w) among those the row has to itself."""
+        layout = self._layout
+        filled = layout.filled(offsets + 1)
+        if filled.shape[1] > 1:
+            filled = np.repeat(filled, self._heads_a_key, axis=1)
+        self._private.bias = self._hiding(filled)
+        units = layout.units[np.arange(layout.num_rows)[:, None], offsets // BLOCK].ravel()
+        blocks = self._tensor(layout.private.blocks[units])
+        self._slots = self._memory.private_slots(blocks, self._tensor(offsets.ravel() % BLOCK))
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Attend`. The result is good until the next layer."""
         memory = self._memory
         memory.write_private(layer, self._slots, keys, values)
-        by_head = queries.view(queries.shape[0], memory.heads, self._groups, memory.width)
-        self._queries.copy_(by_head.transpose(0, 1))
+        if queries is not self._given:
+            self._given, self._given_heads = queries, queries.view(self._by_head)
+        self._queries_by_row.copy_(self._given_heads)
         self._score(layer)
         torch.softmax(self._scores, -1, out=self._weights)
         self._mix(layer)
@@ -181,15 +198,15 @@ class RowAttention:
             self._tensor(chunks.ravel()),
             self._tensor(mixed.ravel()),
             (len(units.blocks) * len(heads), units.rows.shape[1] * len(groups), self._memory.width),
-            self._hiding(units.filled),
+            self._hiding(units.filled[:, None]),
             keys,
             values,
         )
 
     def _hiding(self, filled: NDArray[np.int64]) -> Tensor:
-        """(n*H, 1, 16) for units that are filled so far (n,)."""
-        chosen = self._tensor(np.repeat(filled, self._memory.heads))
-        return self._bias.index_select(0, chosen)[:, None]
+        """(n*H, q, 16) for units of which queries read so much (n, q)."""
+        chosen = self._tensor(np.repeat(filled, self._memory.heads, axis=0))
+        return self._bias.index_select(0, chosen.view(-1)).view(*chosen.shape, BLOCK)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]

@@ -2,7 +2,9 @@
 
 There is no phase of reading and none of drawing. Whoever is admitted has known tokens; those that
 are not in memory are read, up to a budget a turn, beside the rows that draw; and whoever has all
-but its last token there is a row. Axes: N rows, T tokens that are read, C hidden width.
+but its last token there is a row. Where a second model drafts, a row draws up to `width` tokens a
+turn: what was guessed is looked at as known tokens are, and what is refused is forgotten. Axes:
+N rows, w tokens of each in a turn, C hidden width.
 """
 
 from __future__ import annotations
@@ -17,20 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mull.engine.alone import LoneAttention
-from mull.engine.attention import RowAttention
 from mull.engine.blocks import BLOCK
 from mull.engine.counts import Counts
-from mull.engine.layout import Family, lay_out
-from mull.engine.reading import Chain, ChainAttention, chains_of
+from mull.engine.drafting import Window, decide, guess
+from mull.engine.layout import Family, Layout, lay_out
+from mull.engine.passes import Passes
+from mull.engine.reading import Chain, chains_of
 from mull.engine.requests import Boundary, EngineSettings, EngineStats, Report, Request
-from mull.engine.rows import Place, Rows
-from mull.engine.sampling import draw
+from mull.engine.rows import EVERY, Place, Rows
+from mull.engine.sampling import Drawn, draw
 from mull.engine.store import Branch, Store, Tip
 from mull.engine.waiting import WaitingLine
-from mull.models.inference import Attend, InferenceDecoder
+from mull.models.inference import InferenceDecoder
 
 TOKENS_A_TURN: Final = 1024
 """Known tokens that are read in one turn, so that rows are not held up for longer."""
+
+
+NOTHING: Final = np.zeros(0, np.int64)
 
 
 class Reader(NamedTuple):
@@ -44,15 +50,22 @@ class Reader(NamedTuple):
 class Batch:
     """All that grows and all that waits. The worker owns it."""
 
-    def __init__(self, decoder: InferenceDecoder, settings: EngineSettings) -> None:
+    def __init__(
+        self,
+        decoder: InferenceDecoder,
+        settings: EngineSettings,
+        draft: InferenceDecoder | None = None,
+    ) -> None:
         self._decoder = decoder
         self._max_rows = settings.max_rows
-        self._store = Store(decoder, settings.max_kv_bytes)
+        self._store = Store(decoder, settings.max_kv_bytes, draft)
         self._rows = Rows(settings.max_rows, settings.punctuation, decoder.config.vocab_size)
-        self._groups = decoder.config.num_heads // decoder.config.num_kv_heads
+        self._width = 1 if draft is None else settings.draft_tokens
+        self._passes = Passes(decoder, self._store, self._store.memory, width=self._width)
+        self._draft = draft and Passes(draft, self._store, self._store.memories[1])
         self._waiting = WaitingLine[Request]()
         self._readers = list[Reader]()
-        self._attention: RowAttention | None = None
+        self._layout: Layout | None = None
         """None where rows have come, gone or grown into another block."""
         self._counts = Counts()
         self._lone: LoneAttention | None = None
@@ -99,21 +112,81 @@ class Batch:
         nodes = self._store.take_unread(TOKENS_A_TURN)
         if not nodes and not self._rows.count:
             return None
-        chains = chains_of(nodes)
-        hidden = self._computed(chains) if self._rows.count != 1 else self._computed_alone(chains)
+        drawn = self._drawn(chains_of(nodes))
         for node in nodes:
             node.computed = len(node.tokens)
-        count = self._rows.count
-        if not count:
-            self._counts.turn(perf_counter() - start)
+        self._rows.hold(perf_counter() - start)
+        report = None if drawn is None else self._settle(drawn)
+        self._counts.turn(perf_counter() - start)
+        return report
+
+    def _drawn(self, chains: Sequence[Chain]) -> Drawn | Window | None:
+        """Every row's next tokens, None without any row; chains are read along the way."""
+        if self._draft is not None and self._rows.count:
+            return self._guessed(self._draft, chains)
+        if self._draft is not None:
+            self._draft.computed(NOTHING, NOTHING, None, chains)
+        hidden = self._computed(chains) if self._rows.count != 1 else self._computed_alone(chains)
+        if not self._rows.count:
             return None
-        drawn = draw(self._decoder.logits(hidden), self._rows.draws())
-        boundaries = self._rows.take(drawn, perf_counter() - start)
-        report = self._rows.report(boundaries, self._decoder.bytes_per_token)
+        return draw(self._decoder.logits(hidden), self._rows.draws())
+
+    def _guessed(self, draft: Passes, chains: Sequence[Chain]) -> Window:
+        """The same where a small model guesses ahead."""
+        self._allocate()
+        layout, rows, width = self._laid_out(), self._rows, self._width
+        guesses = guess(draft, rows, layout, width, chains)
+        ahead = np.arange(width)
+        attention = self._passes.over_rows(layout, rows.offsets[:, None] + ahead)
+        positions = np.minimum(
+            rows.positions[:, None] + ahead, self._decoder.config.max_positions - 1
+        )
+        tokens = guesses.token_ids[:, :-1].ravel()
+        hidden = self._passes.computed(tokens, positions.ravel(), attention, chains)
+        window = decide(guesses, self._decoder.logits(hidden), rows)
+        self._counts.accepted_tokens += int(window.accepted.sum())
+        self._counts.refused_tokens += int((window.accepted < width).sum())
+        return window
+
+    def _settle(self, drawn: Drawn | Window) -> Report | None:
+        """Give rows their tokens; what is to be told of it."""
+        if isinstance(drawn, Drawn):
+            boundaries = self._rows.take(EVERY, drawn)
+            reports = [self._rows.report(EVERY, boundaries, self._store.bytes_per_token)]
+            self._counts.drawn_tokens += self._rows.count
+        else:
+            boundaries = np.full(self._rows.count, Boundary.INSIDE, np.int64)
+            reports = [self._settle_one(drawn, ahead, boundaries) for ahead in range(self._width)]
         self._keep((boundaries == Boundary.ONE_STEP) | (boundaries == Boundary.LENGTH))
         self._retire(boundaries >= Boundary.ONE_STEP)
-        self._counts.turn(perf_counter() - start, count)
-        return report
+        return Report.joined([each for each in reports if each is not None])
+
+    def _settle_one(
+        self, window: Window, ahead: int, boundaries: NDArray[np.int64]
+    ) -> Report | None:
+        """Give rows that have come so far one token of their window; fills in `boundaries`."""
+        rows = self._rows
+        going = np.flatnonzero((window.counts > ahead) & (boundaries < Boundary.ONE_STEP))
+        if not len(going):
+            return None
+        drawn = Drawn(window.token_ids[going, ahead], window.logprobs[going, ahead])
+        boundaries[going] = rows.take(going, drawn)
+        self._counts.drawn_tokens += len(going)
+        is_last = (window.counts[going] == ahead + 1) | (boundaries[going] >= Boundary.ONE_STEP)
+        last, in_vain = going[is_last], self._width - ahead - 1
+        guesses = self._width - np.minimum(window.accepted[last], ahead + 1)
+        rows.discard(last, guesses, self._flops(rows.positions[last], in_vain))
+        return rows.report(going, boundaries[going], self._store.bytes_per_token)
+
+    def _flops(self, positions: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+        """Of both models on so many positions from these on."""
+        flops = np.zeros(len(positions))
+        for passes in filter(None, (self._passes, self._draft)):
+            config = passes.decoder.config
+            context = config.flops_per_token(1) - config.flops_per_token(0)
+            contexts = count * (positions + 1) + count * (count - 1) // 2
+            flops += count * config.flops_per_token(0) + contexts * context
+        return flops
 
     def check(self) -> None:
         """Raise AssertionError if rows, memory and line contradict each other."""
@@ -136,7 +209,8 @@ class Batch:
                 break
             beginning = request.prompt[:-1]
             left = min(request.max_tokens, self._decoder.config.max_positions - len(request.prompt))
-            cost, promised = self._store.cost(beginning), -(-left // BLOCK)
+            # What is guessed beyond the limit has to stand somewhere, too.
+            cost, promised = self._store.cost(beginning), -(-(left + self._width - 1) // BLOCK)
             if cost.blocks + promised > self._store.spare:
                 break
             number = self._waiting.take()
@@ -152,37 +226,27 @@ class Batch:
         for reader in self._readers:
             if reader.place.tip.is_computed:
                 self._rows.add(*reader)
-                self._attention = None
+                self._layout = None
             else:
                 still.append(reader)
         self._readers = still
 
     def _allocate(self) -> None:
         """A private block for every row whose last token has none."""
-        full = self._rows.full()
+        full = self._rows.full(self._width)
         if len(full):
             self._rows.give(full, self._store.take_private(len(full)))
-            self._attention = None
+            self._layout = None
 
     def _computed(self, chains: Sequence[Chain]) -> Tensor:
         """Hidden states (N, C) after each row's last token; chains are read along the way."""
         self._allocate()
-        rows, count = self._rows, self._rows.count
-        drawing = self._row_attention() if count else None  # first of all: it orders the rows
-        if not chains:
-            assert drawing is not None
-            return self._forward(rows.tokens, rows.positions, drawing)
-        reading = ChainAttention(chains, self._store, self._groups)
-
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            read = reading(layer, queries[count:], keys[count:], values[count:])
-            if drawing is None:
-                return read
-            return torch.cat((drawing(layer, queries[:count], keys[:count], values[:count]), read))
-
-        tokens = np.concatenate([rows.tokens, *(chain.tokens for chain in chains)])
-        positions = np.concatenate([rows.positions, *(chain.positions for chain in chains)])
-        return self._forward(tokens, positions, attend)[:count]
+        rows = self._rows
+        if not rows.count:
+            return self._passes.computed(NOTHING, NOTHING, None, chains)
+        layout = self._laid_out()  # first of all: it orders the rows
+        drawing = self._passes.over_rows(layout, rows.offsets[:, None])
+        return self._passes.computed(rows.tokens, rows.positions, drawing, chains)
 
     def _computed_alone(self, chains: Sequence[Chain]) -> Tensor:
         """The same for one row, whose tokens are read as known ones are: one matrix a layer."""
@@ -190,18 +254,14 @@ class Batch:
         if alone is None:
             return self._computed(chains)
         if not chains and (lone := self._lone_attention(alone.tip)) is not None:
-            return self._forward(self._rows.tokens, self._rows.positions, lone)
-        chains = (alone, *chains)
-        reading = ChainAttention(chains, self._store, self._groups)
-        tokens = np.concatenate([chain.tokens for chain in chains])
-        positions = np.concatenate([chain.positions for chain in chains])
-        return self._forward(tokens, positions, reading)[:1]
+            return self._passes.forward(self._rows.tokens, self._rows.positions, lone)
+        return self._passes.read((alone, *chains))[:1]
 
     def _lone_attention(self, tip: Tip) -> LoneAttention | None:
         """How a row by itself attends from here; None where its sequence is scattered."""
         lone = self._lone
         if lone is None or lone.node is not tip.node or lone.size != self._store.memory.size:
-            self._lone = LoneAttention.of(self._store, tip, self._groups)
+            self._lone = LoneAttention.of(self._store, tip, self._passes.groups)
         else:
             lone.move(tip.length)
         return self._lone
@@ -224,21 +284,12 @@ class Batch:
         store.promised += rows.append(0, longer)
         return Chain((int(rows.tokens[0]),), longer)
 
-    def _forward(
-        self, tokens: NDArray[np.int64], positions: NDArray[np.int64], attend: Attend
-    ) -> Tensor:
-        tensor = self._store.tensor
-        return self._decoder.forward(tensor(tokens), tensor(positions), attend)
-
-    def _row_attention(self) -> RowAttention:
-        """How this turn's rows attend. They are put in the order of the tree for it."""
-        rows, memory = self._rows, self._store.memory
-        if self._attention is None or self._attention.size != memory.size:
-            families = self._families()
-            layout = lay_out(families, rows.blocks, rows.num_blocks, rows.offsets + 1)
-            self._attention = RowAttention(layout, memory, self._groups)
-        self._attention.begin(rows.offsets % BLOCK)
-        return self._attention
+    def _laid_out(self) -> Layout:
+        """What this turn's rows read. They are put in the order of the tree for it."""
+        if self._layout is None:
+            families = self._families()  # first of all: it orders the rows
+            self._layout = lay_out(families, self._rows.blocks, self._rows.num_blocks)
+        return self._layout
 
     def _families(self) -> list[Family]:
         members = dict[Tip, list[int]]()
@@ -274,4 +325,4 @@ class Batch:
         for row in places.tolist():
             store.end(tips[row])
         rows.retire(gone)
-        self._attention = None
+        self._layout = None

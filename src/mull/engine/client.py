@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Final, Self
 
 from mull.core.errors import BadInputError, CheckpointError, EngineError, MullError
+from mull.engine.blocks import BLOCK
 from mull.engine.requests import (
     Ask,
     Boundary,
@@ -265,6 +266,8 @@ class Engine:
                     boundary,
                     report.cached_tokens[index],
                     report.kv_byte_seconds[index],
+                    report.discarded_tokens[index],
+                    report.discarded_flops[index],
                 )
                 mails.setdefault(flight, []).append(piece)
                 if boundary.is_end:
@@ -310,6 +313,10 @@ def _check_room(settings: EngineSettings, ready: Ready) -> None:
             f"engine settings `max_rows` {settings.max_rows} and `max_kv_bytes` "
             f"{settings.max_kv_bytes} leave no room for one row",
             hint=f"one row of this model needs {ready.bytes_per_sequence} bytes",
+        )
+    if not 1 <= settings.draft_tokens <= BLOCK:
+        raise BadInputError(
+            f"engine setting `draft_tokens` is {settings.draft_tokens}", hint="1 to 16"
         )
 
 

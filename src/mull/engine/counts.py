@@ -16,6 +16,8 @@ class Counts:
     known_tokens: int = 0
     cached_tokens: int = 0
     drawn_tokens: int = 0
+    accepted_tokens: int = 0
+    refused_tokens: int = 0
     seconds: float = 0.0
 
     def admit(self, known_tokens: int, cached_tokens: int) -> None:
@@ -23,11 +25,10 @@ class Counts:
         self.known_tokens += known_tokens
         self.cached_tokens += cached_tokens
 
-    def turn(self, seconds: float, drawn_tokens: int = 0) -> None:
+    def turn(self, seconds: float) -> None:
         """A pass was made."""
         self.turns += 1
         self.seconds += seconds
-        self.drawn_tokens += drawn_tokens
 
     def stats(self, store: Store, *, num_rows: int, num_waiting: int) -> EngineStats:
         """All of it, with what memory holds now."""
@@ -43,5 +44,7 @@ class Counts:
             known_tokens=self.known_tokens,
             cached_tokens=self.cached_tokens,
             drawn_tokens=self.drawn_tokens,
+            accepted_tokens=self.accepted_tokens,
+            refused_tokens=self.refused_tokens,
             seconds=self.seconds,
         )

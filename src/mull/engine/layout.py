@@ -66,7 +66,7 @@ class Units(NamedTuple):
     chunks: Numbers
     """(n,): the column of their scores."""
     filled: Numbers
-    """(n,): positions to be read; the last one of a growing block is the token of this turn."""
+    """(n,): positions that hold something to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,19 @@ class Layout:
     private: Units
     span: tuple[int, int] | None
     """The private units are all blocks of [first, end), read where they stand; else copied."""
-    growing: Numbers
-    """(num_rows,): the private unit that takes each row's token of this turn."""
-    offsets: Numbers
-    """(num_rows,): and where in its block."""
+    units: Numbers
+    """(num_rows, most): the private unit of each row's first block, its second, and so on."""
+    places: Numbers
+    """(n,): which of its row's blocks a private unit is."""
+
+    def filled(self, lengths: Numbers) -> Numbers:
+        """(n, w): how much of its block each private unit reads, where rows have so many positions.
+
+        `lengths` (num_rows, w) are those of w tokens a row, each of which reads what is before it.
+        """
+        nobody = np.zeros((1, lengths.shape[1]), np.int64)
+        ends = np.concatenate((lengths, nobody))[self.private.rows[:, 0]]
+        return np.clip(ends - self.places[:, None] * BLOCK, 0, BLOCK)
 
 
 class Stretch(NamedTuple):
@@ -120,16 +129,13 @@ class Stretch(NamedTuple):
         )
 
 
-def lay_out(
-    families: Sequence[Family], private_blocks: Numbers, num_private: Numbers, lengths: Numbers
-) -> Layout:
+def lay_out(families: Sequence[Family], private_blocks: Numbers, num_private: Numbers) -> Layout:
     """Draw up what each row reads.
 
     Args:
         families: All rows, in order of their entries.
         private_blocks: (rows, most) block numbers; a row has the first `num_private` of them.
         num_private: (rows,) at least 1 each: there must be room for the token of this turn.
-        lengths: (rows,) positions in private blocks, that token included.
     """
     num_rows = len(num_private)
     segments, units = list[Segment](), list[Units]()
@@ -141,7 +147,7 @@ def lay_out(
         else:
             units.append(stretch.units(num_rows))
     depth = max((len(family.entries) for family in families), default=0)
-    private, span, growing = _private(private_blocks, num_private, lengths, depth)
+    private, span, of_rows = _private(private_blocks, num_private, depth)
     return Layout(
         num_rows,
         depth + int(num_private.max(initial=0)),
@@ -149,8 +155,8 @@ def lay_out(
         _joined(units) if units else None,
         private,
         span,
-        growing,
-        (lengths - 1) % BLOCK,
+        of_rows,
+        private.chunks - depth,
     )
 
 
@@ -169,24 +175,23 @@ def _stretches(families: Sequence[Family], depth: int) -> Iterator[Stretch]:
 
 
 def _private(
-    blocks: Numbers, counts: Numbers, lengths: Numbers, depth: int
+    blocks: Numbers, counts: Numbers, depth: int
 ) -> tuple[Units, tuple[int, int] | None, Numbers]:
-    most = np.arange(blocks.shape[1], dtype=np.int64)
+    most = np.arange(int(counts.max(initial=0)), dtype=np.int64)
     rows, places = np.nonzero(most < counts[:, None])
     used = blocks[rows, places]
-    filled = np.minimum(lengths[rows] - places * BLOCK, BLOCK)
     first, end = int(used.min()), int(used.max()) + 1
-    last = np.cumsum(counts) - 1  # of each row, among all units
+    of_rows = np.zeros((len(counts), len(most)), np.int64)
     if end - first > SPARSENESS * len(used):
-        units = Units(used, rows[:, None], depth + places, filled)
-        return units, None, last
-    span = end - first
-    at = used - first
-    all_rows = np.full((span, 1), len(counts))
-    all_places, all_filled = np.zeros(span, np.int64), np.zeros(span, np.int64)
-    all_rows[at, 0], all_places[at], all_filled[at] = rows, depth + places, filled
-    units = Units(np.arange(first, end), all_rows, all_places, all_filled)
-    return units, (first, end), at[last]
+        of_rows[rows, places] = np.arange(len(used))
+        return Units(used, rows[:, None], depth + places, np.zeros_like(used)), None, of_rows
+    span, at = end - first, used - first
+    of_rows[rows, places] = at
+    all_rows, all_places = np.full((span, 1), len(counts)), np.zeros(span, np.int64)
+    all_rows[at, 0], all_places[at] = rows, places
+    blocks = np.arange(first, end)
+    units = Units(blocks, all_rows, depth + all_places, np.zeros_like(blocks))
+    return units, (first, end), of_rows
 
 
 def _joined(units: Sequence[Units]) -> Units:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mull.engine.memory import Memory
 from mull.engine.prefixes import PrefixNode
 from mull.engine.store import Store, Tip
 
@@ -80,8 +81,10 @@ class Crowd(NamedTuple):
 class ChainAttention:
     """Every token of some chains reads all before it in its sequence."""
 
-    def __init__(self, chains: Sequence[Chain], store: Store, groups: int) -> None:
-        self._store, self._memory, self._groups = store, store.memory, groups
+    def __init__(
+        self, chains: Sequence[Chain], store: Store, groups: int, memory: Memory | None = None
+    ) -> None:
+        self._store, self._memory, self._groups = store, memory or store.memory, groups
         paths = [store.slots(chain.tip) for chain in chains]
         counts = [len(chain.tokens) for chain in chains]
         self.slots: Final = store.tensor(

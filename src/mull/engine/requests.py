@@ -1,9 +1,11 @@
 """What is asked of the engine and what it answers. Needs no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
+from itertools import chain
 from pathlib import Path
+from typing import Self
 
 from mull.core.expansion import Sampling
 
@@ -43,6 +45,11 @@ class EngineSettings:
     """Branches that grow at once; others wait."""
     max_kv_bytes: int = 2 << 30
     """What the key-value cache of all rows may come to, were each to grow to its limit."""
+    draft: Path | None = None
+    """The checkpoint of a smaller model of the same vocabulary that guesses ahead; samples have
+    the same distribution as without it."""
+    draft_tokens: int = 4
+    """Tokens a row that it guesses a turn, 1 to 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,10 @@ class Piece:
     """On a request's first piece: how much of its prompt another request's pass had computed."""
     kv_byte_seconds: float
     """Cache held since the last piece."""
+    discarded_tokens: int = 0
+    """Guesses of the draft since the last piece that were refused or came after such a one."""
+    discarded_flops: float = 0.0
+    """Of both models, on positions that came to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,10 @@ class EngineStats:
     cached_tokens: int = 0
     """The part of those that did not have to be read."""
     drawn_tokens: int = 0
+    accepted_tokens: int = 0
+    """Guesses of the draft that were taken."""
+    refused_tokens: int = 0
+    """Guesses that the model's own draw replaced; what was guessed behind them is not counted."""
     seconds: float = 0.0
     """That turns took."""
 
@@ -160,6 +175,12 @@ class EngineStats:
     def hit_rate(self) -> float:
         """Share of known tokens that did not have to be read; 0 where there were none."""
         return self.cached_tokens / self.known_tokens if self.known_tokens else 0.0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the draft's guesses that were taken, of those that were looked at."""
+        looked_at = self.accepted_tokens + self.refused_tokens
+        return self.accepted_tokens / looked_at if looked_at else 0.0
 
     @property
     def rows_a_turn(self) -> float:
@@ -253,6 +274,17 @@ class Report:
     boundaries: list[int]
     cached_tokens: list[int]
     kv_byte_seconds: list[float]
+    discarded_tokens: list[int]
+    discarded_flops: list[float]
     token_ids: list[int]
     """Of all pieces, one after the other."""
     logprobs: list[float]
+
+    @classmethod
+    def joined(cls, reports: Sequence[Self]) -> Self | None:
+        """All pieces of several, in order; None where there are none."""
+        if len(reports) < 2:
+            return reports[0] if reports else None
+        names = [column.name for column in fields(cls)]
+        parts = ([getattr(each, name) for each in reports] for name in names)
+        return cls(*(list(chain.from_iterable(columns)) for columns in parts))

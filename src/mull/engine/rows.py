@@ -35,9 +35,16 @@ ROW: Final = np.dtype(
         ("reported", np.int64),  # how many of those have been
         ("cached", np.int64),  # prompt tokens that others had computed, until reported
         ("held", np.float64),  # token-seconds in memory since the last piece
+        ("discarded", np.int64),  # guesses that came to nothing since then
+        ("in_vain", np.float64),  # FLOPs on those
     ],
     align=True,  # torch takes no column whose stride is not a multiple of its items
 )
+Which = NDArray[np.int64] | slice
+"""Some rows: all of them, or those at these places."""
+EVERY: Final = slice(None)
+DRAWS: Final = np.uint64(0)
+"""The stream of a seed that tokens are drawn from."""
 _BREAK: Final = 1
 _LATE_BREAK: Final = 2
 _STOP: Final = 3
@@ -134,12 +141,14 @@ class Rows:
             0,
             place.cached_tokens,
             0.0,
+            0,
+            0.0,
         )
         self.count += 1
 
-    def full(self) -> NDArray[np.int64]:
-        """Rows whose last token has no private block yet."""
-        return np.flatnonzero(self.offsets == self._live["blocks"] * BLOCK)
+    def full(self, width: int) -> NDArray[np.int64]:
+        """Rows that have no private block yet for the last of `width` tokens from here."""
+        return np.flatnonzero(self.offsets + width > self._live["blocks"] * BLOCK)
 
     def give(self, rows: NDArray[np.int64], blocks: NDArray[np.int64]) -> None:
         """Append one private block to each of these rows."""
@@ -201,18 +210,22 @@ class Rows:
             self._private_tokens,
         )
 
-    def draws(self) -> Draws:
-        """How every row's next token is drawn."""
+    def draws(self, ahead: int = 0, *, stream: np.uint64 = DRAWS) -> Draws:
+        """How every row's next token is drawn, or the one so far ahead; by numbers of a stream."""
         live = self._live
-        chance = uniforms(live["seed"], live["drawn"])
+        chance = uniforms(live["seed"] ^ stream, live["drawn"] + ahead)
         return Draws(chance, live["temperature"], live["top_k"], live["top_p"], live["min_p"])
 
-    def take(self, drawn: Drawn, seconds: float) -> NDArray[np.int64]:
-        """Append each row's token; returns each row's `Boundary`. `seconds` is what it took."""
-        live = self._live
-        live["held"] += live["length"] * seconds
-        self._keep(drawn, live["in_step"])
-        self._private_tokens[np.arange(self.count), self.offsets + 1] = drawn.token_ids
+    def hold(self, seconds: float) -> None:
+        """Every row was in memory for so long."""
+        self._live["held"] += self._live["length"] * seconds
+
+    def take(self, which: Which, drawn: Drawn) -> NDArray[np.int64]:
+        """Append a token to some rows; returns the `Boundary` of each of those."""
+        rows = np.arange(self.count)[which]
+        live = self._live[which]
+        self._keep(rows, drawn, live["in_step"])
+        self._private_tokens[rows, live["length"] - live["shared"]] = drawn.token_ids
         live["token"] = drawn.token_ids
         marks = self._marks[drawn.token_ids]
         breaks = (marks == _BREAK) | ((marks == _LATE_BREAK) & (live["in_step"] > 0))
@@ -224,21 +237,29 @@ class Rows:
         boundaries[live["left"] == 0] = Boundary.LENGTH
         boundaries[breaks & live["one_step"]] = Boundary.ONE_STEP
         boundaries[marks == _STOP] = Boundary.STOP
+        self._live[which] = live
         return boundaries
 
-    def _keep(self, drawn: Drawn, places: NDArray[np.int64]) -> None:
+    def discard(self, which: Which, guesses: NDArray[np.int64], flops: NDArray[np.float64]) -> None:
+        """So many guesses for each of some rows came to nothing."""
+        self._live["discarded"][which] += guesses
+        self._live["in_vain"][which] += flops
+
+    def _keep(self, rows: NDArray[np.int64], drawn: Drawn, places: NDArray[np.int64]) -> None:
         """Put the tokens down in their rows' current steps."""
         width = self._step_tokens.shape[1]
         if places.max() >= width:
             self._step_tokens = np.pad(self._step_tokens, ((0, 0), (0, width)))
             self._step_logprobs = np.pad(self._step_logprobs, ((0, 0), (0, width)))
-        rows = np.arange(self.count)
         self._step_tokens[rows, places] = drawn.token_ids
         self._step_logprobs[rows, places] = drawn.logprobs
 
-    def report(self, boundaries: NDArray[np.int64], bytes_per_token: int) -> Report | None:
-        """What is new of rows that stream or have reached a boundary; None if nothing is."""
-        rows = np.flatnonzero(self._live["streams"] | (boundaries != Boundary.INSIDE))
+    def report(
+        self, which: Which, boundaries: NDArray[np.int64], bytes_per_token: int
+    ) -> Report | None:
+        """What is new of those of some rows that stream or have reached a boundary; or None."""
+        is_new = self._live["streams"][which] | (boundaries != Boundary.INSIDE)
+        rows, boundaries = np.arange(self.count)[which][is_new], boundaries[is_new]
         if not len(rows):
             return None
         told = self._table[rows]
@@ -247,15 +268,17 @@ class Rows:
         report = Report(
             numbers=told["number"].tolist(),
             counts=(told["in_step"] - told["reported"]).tolist(),
-            boundaries=boundaries[rows].tolist(),
+            boundaries=boundaries.tolist(),
             cached_tokens=told["cached"].tolist(),
             kv_byte_seconds=(told["held"] * bytes_per_token).tolist(),
+            discarded_tokens=told["discarded"].tolist(),
+            discarded_flops=told["in_vain"].tolist(),
             token_ids=self._step_tokens[rows, : len(columns)][new].tolist(),
             logprobs=self._step_logprobs[rows, : len(columns)][new].round(6).tolist(),
         )
-        told["in_step"] *= boundaries[rows] == Boundary.INSIDE
+        told["in_step"] *= boundaries == Boundary.INSIDE
         told["reported"] = told["in_step"]
-        told["cached"] = told["held"] = 0
+        told["cached"] = told["held"] = told["discarded"] = told["in_vain"] = 0
         self._table[rows] = told
         return report
 

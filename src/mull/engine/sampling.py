@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 LOWEST_TEMPERATURE: Final = 1e-30
 """Below it a logit over the temperature overflows fp32; draws are greedy long before."""
@@ -63,7 +64,7 @@ def draw(logits: Tensor, draws: Draws) -> Drawn:
     logits = torch.log_softmax(logits, -1)
     if not greedy.all():
         sampled = _sampled(logits, draws)
-        chosen = sampled if chosen is None else torch.where(_on(greedy, logits), chosen, sampled)
+        chosen = sampled if chosen is None else torch.where(onto(greedy, logits), chosen, sampled)
     assert chosen is not None
     logprobs = logits.gather(-1, chosen[:, None])[:, 0]
     return Drawn(chosen.cpu().numpy(), logprobs.double().cpu().numpy())
@@ -71,25 +72,46 @@ def draw(logits: Tensor, draws: Draws) -> Drawn:
 
 def _sampled(logits: Tensor, draws: Draws) -> Tensor:
     """Of logits that are normalised: logarithms of probabilities."""
+    return pick(_weights(logits, draws), draws.uniforms)
+
+
+def distributions(logits: Tensor, draws: Draws) -> Tensor:
+    """What each row's token is drawn from (N, V), of normalised logits; sums are 1."""
+    weights = _weights(logits, draws)
+    weights /= weights.sum(-1, keepdim=True)
+    greedy = draws.temperatures == 0.0
+    if greedy.any():
+        rows = onto(np.flatnonzero(greedy), logits)
+        weights[rows] = functional.one_hot(logits[rows].argmax(-1), logits.shape[-1]).to(weights)
+    return weights
+
+
+def pick(weights: Tensor, uniforms: NDArray[np.float64]) -> Tensor:
+    """The first token (N,) at which the cumulated weight passes that share u of all."""
+    sums = weights.cumsum(-1)  # (N, V)
+    total = sums[:, -1:].contiguous()
+    target = onto(uniforms, weights).to(weights.dtype)[:, None] * total
+    found = torch.searchsorted(sums, target, right=True)
+    # Rounding can lift the target to the total; the last token of any probability is then meant.
+    last = torch.searchsorted(sums, total)
+    return torch.minimum(found, last)[:, 0]
+
+
+def _weights(logits: Tensor, draws: Draws) -> Tensor:
+    """Tempered and filtered probabilities (N, V); a row that is filtered sums to less than 1."""
     lowest = np.maximum(draws.temperatures, LOWEST_TEMPERATURE)
     temperatures = np.where(draws.temperatures > 0.0, lowest, 1.0)
     if (temperatures != 1.0).any():
-        tempered = logits / _on(temperatures, logits).to(logits.dtype)[:, None]
+        tempered = logits / onto(temperatures, logits).to(logits.dtype)[:, None]
         probabilities = torch.softmax(tempered, -1)
     else:
         probabilities = logits.exp()
     rows = draws.filtered
     if rows.any():
-        kept = probabilities[_on(rows, logits)]
+        kept = probabilities[onto(rows, logits)]
         kept = torch.where(kept >= _thresholds(kept, draws.only(rows)), kept, 0.0)
-        probabilities[_on(rows, logits)] = kept
-    sums = probabilities.cumsum(-1)  # (N, V)
-    total = sums[:, -1:].contiguous()
-    target = _on(draws.uniforms, logits).to(logits.dtype)[:, None] * total
-    found = torch.searchsorted(sums, target, right=True)
-    # Rounding can lift the target to the total; the last token of any probability is then meant.
-    last = torch.searchsorted(sums, total)
-    return torch.minimum(found, last)[:, 0]
+        probabilities[onto(rows, logits)] = kept
+    return probabilities
 
 
 def _thresholds(probabilities: Tensor, draws: Draws) -> Tensor:
@@ -101,9 +123,9 @@ def _thresholds(probabilities: Tensor, draws: Draws) -> Tensor:
     kept.
     """
     vocabulary = probabilities.shape[-1]
-    top_k = _on(np.where(draws.top_k > 0, draws.top_k, vocabulary), probabilities)[:, None]
-    top_p = _on(draws.top_p, probabilities).to(probabilities.dtype)[:, None]
-    min_p = _on(draws.min_p, probabilities).to(probabilities.dtype)[:, None]
+    top_k = onto(np.where(draws.top_k > 0, draws.top_k, vocabulary), probabilities)[:, None]
+    top_p = onto(draws.top_p, probabilities).to(probabilities.dtype)[:, None]
+    min_p = onto(draws.min_p, probabilities).to(probabilities.dtype)[:, None]
     ranked = probabilities.topk(_num_ranked(probabilities, draws, top_p), -1).values
     kth = ranked.gather(-1, (top_k.clamp(max=ranked.shape[-1]) - 1))
     by_k = torch.where(top_k <= ranked.shape[-1], kth, 0.0)
@@ -126,6 +148,7 @@ def _num_ranked(probabilities: Tensor, draws: Draws, top_p: Tensor) -> int:
     return most
 
 
-def _on(array: NDArray[np.generic], like: Tensor) -> Tensor:
+def onto(array: NDArray[np.generic], like: Tensor) -> Tensor:
+    """An array where a tensor is."""
     contiguous = np.ascontiguousarray(array)  # a column of a table is not
     return torch.from_numpy(contiguous).to(like.device)  # pyright: ignore[reportUnknownMemberType]

@@ -70,10 +70,16 @@ class Store:
     limit, so that a branch, once begun, always finds room.
     """
 
-    def __init__(self, network: InferenceTrunk, max_bytes: int) -> None:
+    def __init__(
+        self, network: InferenceTrunk, max_bytes: int, draft: InferenceTrunk | None = None
+    ) -> None:
+        networks = [network] if draft is None else [network, draft]
+        self.bytes_per_token: Final = sum(each.bytes_per_token for each in networks)
         self.tree: Final = PrefixTree()
-        self.pool: Final = BlockPool(max_bytes // (network.bytes_per_token * BLOCK))
-        self.memory: Final = Memory(network)
+        self.pool: Final = BlockPool(max_bytes // (self.bytes_per_token * BLOCK))
+        self.memories: Final = [Memory(each) for each in networks]
+        """A block is one of each: what two models keep of the same positions."""
+        self.memory: Final = self.memories[0]
         self.num_private = 0
         self.promised = 0
         self._unread = deque[PrefixNode]()
@@ -172,9 +178,13 @@ class Store:
     def _write(self) -> None:
         """Move in memory what the tree says already: in one operation, however many branches."""
         if self._copies:
-            self.memory.copy_shared(*self._joined(self._copies))
+            sources, slots = self._joined(self._copies)
+            for memory in self.memories:
+                memory.copy_shared(sources, slots)
         if self._moves:
-            self.memory.publish(*self._joined(self._moves))
+            blocks, offsets, slots = self._joined(self._moves)
+            for memory in self.memories:
+                memory.publish(blocks, offsets, slots)
         self._copies, self._moves = [], []
         self._unwritten.clear()
 
@@ -230,7 +240,8 @@ class Store:
         self.pool.check(np.concatenate((private, shared)))
         assert self.promised >= 0, "more is taken than was promised"
         assert self.spare >= 0, "more is promised than there is"
-        assert self.memory.size == self.pool.size, "memory and pool differ in size"
+        sizes = {memory.size for memory in self.memories}
+        assert sizes == {self.pool.size}, "memory and pool differ in size"
         for node in self.tree.nodes():
             assert node.computed == len(node.tokens) or node.waits, "a block is forgotten"
 
@@ -300,6 +311,7 @@ class Store:
             if self.pool.size < self.pool.limit and 2 * idle <= self.pool.size:
                 size = min(self.pool.limit, max(FIRST_BLOCKS, 2 * self.pool.size))
                 self.pool.resize(size)
-                self.memory.resize(size)
+                for memory in self.memories:
+                    memory.resize(size)
             else:
                 self.pool.free(np.array([self.tree.evict()]))

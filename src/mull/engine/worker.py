@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -62,11 +63,25 @@ def _prepare() -> None:
 
 
 def _batch(settings: EngineSettings) -> tuple[Batch, Ready]:
+    network = _decoder(settings.folder, settings)
+    if settings.draft is None:
+        return Batch(network, settings), _ready(network)
+    draft = _decoder(settings.draft, settings)
+    mine, its = network.config, draft.config
+    if mine.vocab_size != its.vocab_size or its.max_positions < mine.max_positions:
+        raise CheckpointError(
+            f"`{settings.draft.name}` cannot draft for `{settings.folder.name}`: "
+            "its vocabulary is another, or its window is shorter",
+            hint="a draft has its target's tokenizer and at least its window",
+        )
+    return Batch(network, settings, draft), _ready(network, draft)
+
+
+def _decoder(folder: Path, settings: EngineSettings) -> InferenceDecoder:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
-    decoder, _ = load_checkpoint(settings.folder, dtype=wide)
-    network = InferenceDecoder(decoder, dtype=dtype, device=settings.device)
-    return Batch(network, settings), _ready(network)
+    decoder, _ = load_checkpoint(folder, dtype=wide)
+    return InferenceDecoder(decoder, dtype=dtype, device=settings.device)
 
 
 def _judge(settings: EngineSettings) -> tuple[Judge, Ready]:
@@ -77,11 +92,11 @@ def _judge(settings: EngineSettings) -> tuple[Judge, Ready]:
     return Judge(network, settings), _ready(network)
 
 
-def _ready(network: InferenceTrunk) -> Ready:
+def _ready(network: InferenceTrunk, *others: InferenceTrunk) -> Ready:
     config = network.config
-    # A prompt and what is drawn from it each end in a block of their own.
-    blocks = -(-config.max_positions // BLOCK) + 1
-    needed = blocks * BLOCK * network.bytes_per_token
+    # A prompt and what is drawn from it each end in a block of their own, and so does a guess.
+    blocks = -(-config.max_positions // BLOCK) + 1 + len(others)
+    needed = blocks * BLOCK * sum(each.bytes_per_token for each in (network, *others))
     return Ready(config.vocab_size, config.max_positions, needed, network.num_outputs)
 
 

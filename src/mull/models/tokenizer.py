@@ -178,6 +178,11 @@ class TextTokenizer:
         """One more than the largest id."""
         return self.tokenizer.get_vocab_size()
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The id of every token, special ones too."""
+        return self.tokenizer.get_vocab(with_added_tokens=True)
+
     def encode(self, text: str) -> list[int]:
         """Ids of trusted text: a special token that it spells is that token."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids

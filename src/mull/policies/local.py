@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from mull.core.errors import EngineError, PolicyError
+from mull.core.errors import CheckpointError, EngineError, PolicyError
 from mull.core.expansion import (
     Call,
     Delta,
@@ -63,6 +63,8 @@ class Growing:
     logprobs: tuple[float, ...] = ()
     cached_tokens: int = 0
     kv_byte_seconds: float = 0.0
+    discarded_tokens: int = 0
+    discarded_flops: float = 0.0
 
     def take(self, piece: Piece) -> None:
         """Add a piece to the step."""
@@ -70,6 +72,8 @@ class Growing:
         self.logprobs += piece.logprobs
         self.cached_tokens += piece.cached_tokens
         self.kv_byte_seconds += piece.kv_byte_seconds
+        self.discarded_tokens += piece.discarded_tokens
+        self.discarded_flops += piece.discarded_flops
 
     def next_step(self) -> None:
         """Begin another."""
@@ -77,7 +81,16 @@ class Growing:
         self.context += len(self.token_ids)
         self.is_first = False
         self.token_ids, self.logprobs = (), ()
-        self.kv_byte_seconds = 0.0
+        self.kv_byte_seconds = self.discarded_flops = 0.0
+        self.discarded_tokens = 0
+
+
+class Draft(NamedTuple):
+    """A model that guesses ahead for another."""
+
+    config: ModelConfig
+    width: int
+    """Tokens that it guesses in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,8 @@ class LocalPolicy:
     """Name, digest of the checkpoint's content, numerical format."""
     streams: bool = False
     """Whether text comes token by token (`Delta`), or only by whole steps."""
+    draft: Draft | None = None
+    """What guesses ahead; both models are charged."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -98,14 +113,20 @@ class LocalPolicy:
         return Capabilities(self.model, KINDS)
 
     def quote(self, call: Call) -> Usage:
-        """The worst case: the prompt read afresh, and every token the call may draw."""
+        """The worst case: the prompt read afresh, and every token the call may draw.
+
+        With a draft, that every guess is refused, so that each token takes a turn of its own.
+        """
         length = len(self._prompt(call))
         drawn = min(call.max_tokens, max(0, self.config.max_positions - length))
+        width = self.draft.width if self.draft else 0
+        in_vain = self._flops(length, length + drawn + width - 1) * max(0, width - 1)
         return Usage(
             prompt_tokens=length,
             visible_tokens=drawn,
+            discarded_tokens=drawn * width,
             calls=1,
-            flops=self._flops(0, length) + self._flops(length, length + drawn - 1),
+            flops=self._flops(0, length) + self._flops(length, length + drawn - 1) + in_vain,
         )
 
     async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
@@ -214,7 +235,10 @@ class LocalPolicy:
             cached_tokens=cached,
             visible_tokens=0 if is_hidden else num_tokens,
             hidden_tokens=num_tokens if is_hidden else 0,
-            flops=self._flops(cached, prompt) + self._flops(passed, end - 1),
+            discarded_tokens=growing.discarded_tokens,
+            flops=self._flops(cached, prompt)
+            + self._flops(passed, end - 1)
+            + growing.discarded_flops,
             kv_byte_seconds=growing.kv_byte_seconds,
         )
 
@@ -222,8 +246,11 @@ class LocalPolicy:
         """FLOPs of passes over positions `start` to `end`: whole numbers, so sums are exact."""
         num_tokens = max(0, end - start)
         contexts = (start + 1 + end) * num_tokens / 2
-        per_context = self.config.flops_per_token(1) - self.config.flops_per_token(0)
-        return num_tokens * self.config.flops_per_token(0) + contexts * per_context
+        flops = 0.0
+        for config in (self.config, self.draft.config) if self.draft else (self.config,):
+            per_context = config.flops_per_token(1) - config.flops_per_token(0)
+            flops += num_tokens * config.flops_per_token(0) + contexts * per_context
+        return flops
 
 
 @asynccontextmanager
@@ -236,23 +263,48 @@ async def open_local_policy(
     streams: bool = False,
     max_rows: int = 512,
     max_kv_bytes: int = 2 << 30,
+    draft: Path | None = None,
+    draft_tokens: int = 4,
 ) -> AsyncGenerator[LocalPolicy, None]:
     """Run the checkpoint in this folder for as long as the block lasts.
 
     One policy serves any number of solves and batches them together. `name` is what the model is
     called, the folder's name by default; `streams` asks for text token by token. `float32` is best
-    for a few branches at a time, `bfloat16` for hundreds. Raises `CheckpointError` for a folder
-    that holds no usable Llama checkpoint and `EngineError` if the engine cannot start.
+    for a few branches at a time, `bfloat16` for hundreds. `draft` is the folder of a smaller model
+    of the same tokenizer, which guesses `draft_tokens` ahead a turn: samples of a seed are others,
+    their distribution is the same. Raises `CheckpointError` for a folder that holds no usable Llama
+    checkpoint or no draft for the other, and `EngineError` if the engine cannot start.
     """
     config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
     format_ = ChatFormat.load(folder, tokenizer)
     digest = content_digest(folder)
     settings = EngineSettings(
-        folder, format_.punctuation, dtype, device, max_rows=max_rows, max_kv_bytes=max_kv_bytes
+        folder,
+        format_.punctuation,
+        dtype,
+        device,
+        max_rows=max_rows,
+        max_kv_bytes=max_kv_bytes,
+        draft=draft,
+        draft_tokens=draft_tokens,
     )
+    drafted = draft and Draft(_draft_config(draft, folder), draft_tokens)
     engine = await Engine.start(settings)
     try:
         model = f"{name or folder.resolve().name}@{digest}:{dtype}"
-        yield LocalPolicy(engine, config, format_, model, streams)
+        if draft is not None:
+            model += f"+{draft.resolve().name}@{content_digest(draft)}"
+        yield LocalPolicy(engine, config, format_, model, streams, drafted)
     finally:
         await engine.close()
+
+
+def _draft_config(draft: Path, folder: Path) -> ModelConfig:
+    """The draft's shape; `CheckpointError` if its tokens mean something else."""
+    config = ModelConfig.load(draft)
+    if TextTokenizer.load(draft).vocabulary != TextTokenizer.load(folder).vocabulary:
+        raise CheckpointError(
+            f"`{draft.name}` cannot draft for `{folder.name}`: its tokenizer is another",
+            hint="a draft has its target's tokenizer",
+        )
+    return config
