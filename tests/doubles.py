@@ -10,7 +10,7 @@ from mull.core.clock import Clock, SystemClock
 from mull.core.expansion import Call, Delta, Expansion, ExpansionKind, Failed, Grown, Limits
 from mull.core.journal import MemoryJournal
 from mull.core.problem import Problem
-from mull.core.protocols import Journal, Policy, Verifier
+from mull.core.protocols import Controller, Journal, Policy, Verifier
 from mull.core.score import Score, Source, Verdict
 from mull.core.spec import SolveSpec, Spec
 from mull.core.states import StateKey, no_state
@@ -99,8 +99,9 @@ def solver_with(
     journal: Journal | None = None,
     clock: Clock = SystemClock(),
     state_key: StateKey = no_state,
+    controller: Controller | None = None,
 ) -> Solver:
-    """A solver of one fixed strategy."""
+    """A solver of one strategy, fixed where no controller is given."""
     return Solver(
         SolveSpec(
             policy.capabilities.model,
@@ -110,7 +111,7 @@ def solver_with(
         ),
         policy,
         verifiers,
-        Fixed(strategy),
+        controller or Fixed(strategy),
         lambda spec: strategy_of(spec, text_key, state_key),
         journal or MemoryJournal(),
         clock,

@@ -150,7 +150,7 @@ def test_a_served_reward_model_is_a_verifier_by_the_name_it_gets(
         ),
         (
             '[models.a]\nmodel = "openai:http://127.0.0.1/v1"\nkey = "A"\nkye = "B"\n',
-            "`mull.toml`, line 4, [models.a]: no key `kye`; known: attempts, dialect, ",
+            "`mull.toml`, line 4, [models.a]: no key `kye`; known: agreement, attempts, ",
             "did you mean `key`?",
         ),
         ('[models.a]\nkey = "A"\n', "line 1, [models.a]: `model` is missing", "openai:http"),

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from doubles import PROBLEM, HashGuide, PredicateVerifier, solver_with
 
+from mull.control import Fixed, Quality, Terms
 from mull.core.answers import text_key
 from mull.core.events import Event, NodeGrown, StopReason, WaveAsked
 from mull.core.expansion import Call, NodeId
 from mull.core.journal import MemoryJournal
 from mull.core.ledger import Ledger
-from mull.core.protocols import Strategy
+from mull.core.protocols import Controller, Strategy
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
 from mull.core.state import replay
@@ -22,6 +23,14 @@ from mull.core.usage import Budget, Headroom, Limit
 from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
 from mull.search import STRATEGIES, strategy_of
 from mull.solver import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Spec):
+    """A strategy under the controller that draws until an answer is good enough."""
+
+    terms: Terms = field(default_factory=Terms)
+
 
 GUIDED: dict[str, Option] = {"guide": "guide", "verifier": "predicate"}
 SPECS = {
@@ -49,6 +58,10 @@ SPECS = {
     "mcts, rollouts": Spec("mcts", {"n": 8, "evaluation": "rollout", "rule": "puct", **GUIDED}),
     "best_first": Spec("best_first", {"n": 16, **GUIDED}),
     "best_first, wide": Spec("best_first", {"n": 16, "width": 3, "early_stop": True, **GUIDED}),
+    "best_of_n, as good as wanted": Wanted(
+        "best_of_n", {"n": 6, "verifier": "predicate"}, Terms(width=2)
+    ),
+    "self_consistency, as good as wanted": Wanted("self_consistency", {"n": 6}, Terms(0.9)),
     "beam, early stop": Spec("beam", {"width": 2, "expansion": 5, "early_stop": True, **GUIDED}),
 }
 every_strategy = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
@@ -82,7 +95,19 @@ def solver_of(
     spec: Spec, *replies: Reply | str, arrival_seed: int | None = None, journal: MemoryJournal
 ) -> Solver:
     policy = policy_of(*replies, arrival_seed=arrival_seed)
-    return solver_with(policy, spec, IS_RIGHT, HashGuide(), journal=journal, state_key=same_text)
+    return solver_with(
+        policy,
+        spec,
+        IS_RIGHT,
+        HashGuide(),
+        journal=journal,
+        state_key=same_text,
+        controller=controller_of(spec),
+    )
+
+
+def controller_of(spec: Spec) -> Controller:
+    return Quality(spec, spec.terms) if isinstance(spec, Wanted) else Fixed(spec)
 
 
 async def solved(
@@ -293,6 +318,7 @@ async def test_a_cancelled_solve_holds_no_budget_and_can_be_resumed(spec: Spec) 
             journal=journal,
             clock=TurnClock(),
             state_key=same_text,
+            controller=controller_of(spec),
         )
         solve = asyncio.create_task(solver.solve(PROBLEM, solve_id="it", parent=tenant))
         if not await cancelled(solve, num_turns):

@@ -3,7 +3,7 @@
 import pytest
 from doubles import PROBLEM, PredicateVerifier, solver_with
 
-from mull.core.answers import text_key
+from mull.core.answers import answer_classes, text_key
 from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.events import StopReason
 from mull.core.expansion import Sampling, Thinking
@@ -16,7 +16,7 @@ from mull.search import STRATEGIES, strategy_named, strategy_of, strategy_option
 from mull.search.attempts import Attempt
 from mull.search.best_of_n import BestOfN
 from mull.search.early_stop import EarlyStop
-from mull.search.selection import answer_classes, by_score, by_score_or_votes
+from mull.search.selection import by_score, by_score_or_votes
 
 
 async def solved(spec: Spec, *replies: str, right: str = "42") -> Solution:

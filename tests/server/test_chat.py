@@ -193,7 +193,6 @@ async def test_a_stream_that_breaks_never_ends_as_if_it_were_whole() -> None:
         ({"extra_body": {"frobnicate": 1}}, "frobnicate"),
         ({"extra_body": {"mull": {"budget": {"tokens": -1}}}}, "mull.budget"),
         ({"extra_body": {"mull": {"budget": {"euro": 1}}}}, "mull.budget.euro"),
-        ({"extra_body": {"mull": {"quality": 0.9}}}, "mull.quality"),
         ({"extra_body": {"mull": {"tier": "first"}}}, "mull.tier"),
         ({"extra_body": {"mull": {"strategy": "magic"}}}, "magic"),
         ({"extra_body": {"mull": {"verifier": "oracle"}}}, "oracle"),

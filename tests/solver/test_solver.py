@@ -7,6 +7,7 @@ from doubles import PROBLEM, PredicateVerifier, solver_with
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mull.control.fixed import Fixed
 from mull.core.clock import VirtualClock
 from mull.core.errors import BadInputError, OverrunError, StoreFullError, UnknownNameError
 from mull.core.events import (
@@ -615,7 +616,7 @@ async def test_what_a_policy_cannot_grow_is_said_before_anything_is_spent() -> N
 
 
 @dataclass(frozen=True, slots=True)
-class AfterOneWave:
+class AfterOneWave(Fixed):
     """A controller that runs one wave and then says its word, whatever the strategy wants."""
 
     word: Decision
@@ -625,7 +626,7 @@ class AfterOneWave:
 
 
 def controlled(solver: Solver, word: Decision) -> Solver:
-    return replace(solver, controller=AfterOneWave(word))
+    return replace(solver, controller=AfterOneWave(VOTE, word))
 
 
 async def test_a_controller_can_abstain_escalate_or_stop() -> None:
@@ -648,12 +649,12 @@ async def test_a_controller_can_change_its_mind_on_the_same_tree() -> None:
 
 async def test_a_controller_that_stops_at_once_has_no_answer() -> None:
     @dataclass(frozen=True, slots=True)
-    class Never:
+    class Never(Fixed):
         def decide(self, situation: Situation) -> Decision:
             return Stop(StopReason.COMPLETED)
 
     journal = MemoryJournal()
-    solver = replace(solver_with(policy_of(), VOTE, journal=journal), controller=Never())
+    solver = replace(solver_with(policy_of(), VOTE, journal=journal), controller=Never(VOTE))
     solution = await solver.solve(PROBLEM, solve_id="it")
     assert (solution.answer, solution.trajectory) == (None, None)
     assert isinstance(journal.traces["it"][0], SolveStarted)

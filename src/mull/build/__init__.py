@@ -16,6 +16,7 @@ from mull.build.catalog import (
 from mull.build.checking import CHECKS, check, check_async
 from mull.build.config import FILE as CONFIG_FILE
 from mull.build.config import Config, Defaults, read_config
+from mull.build.controllers import AGREEMENT_FILE, Wish
 from mull.build.extras import MissingExtraError, needs_extra
 from mull.build.journals import open_journal
 from mull.build.judges import EXAMPLE as JUDGE_EXAMPLE
@@ -40,6 +41,7 @@ from mull.build.strategies import SearchSettings, StrategyTable
 from mull.build.traces import read_trace, trace_line
 
 __all__ = [
+    "AGREEMENT_FILE",
     "CHECKS",
     "CONFIG_FILE",
     "DEFAULT_MODEL",
@@ -60,6 +62,7 @@ __all__ = [
     "Served",
     "StrategyTable",
     "VerifierChoice",
+    "Wish",
     "answer_keys",
     "check",
     "check_async",

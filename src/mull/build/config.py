@@ -7,6 +7,7 @@
     model = "openai:http://127.0.0.1:8000/v1#NAME"
     key = "FAST_API_KEY"                        # the variable's name, never the key
     prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens
+    agreement = "agreement.json"                # what its votes are worth, by `mull calibrate`
 
     [verifiers.prm]
     model = "pooling:http://127.0.0.1:8001#PRM"
@@ -30,7 +31,7 @@ import re
 import tomllib
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from typing import Final, NoReturn, TypeVar, cast
 from mull.build import judges, pooling
 from mull.build.answers import answer_keys
 from mull.build.catalog import MODELS
+from mull.build.controllers import read_agreements
 from mull.build.judges import JudgeSettings, NamedJudge
 from mull.build.judging import AUTO, NONE, VerifierChoice, verifier_by
 from mull.build.keys import KeyUse
@@ -179,8 +181,15 @@ class _Reader:
         where = f"models.{name}"
         table = self._named("models", name, MODELS)
         model, prices = self._place(where, table, OpenAI.example), table.pop("prices", None)
+        agreement = table.pop("agreement", None)
         with self._placed(where):
-            return self._chosen(where, model, table, prices)
+            chosen = self._chosen(where, model, table, prices)
+            if agreement is None:
+                return chosen
+            if not isinstance(agreement, str):
+                self._mistyped(where, "agreement", "no file's name")
+            agreements = read_agreements(self.file.parent / agreement)
+            return replace(chosen, agreements=agreements)
 
     def _verifier(self, name: str, config: Config) -> VerifierChoice:
         """By its `kind`: `pooling` unless it says otherwise."""
@@ -265,13 +274,13 @@ class _Reader:
     ) -> ModelChoice:
         scheme = scheme_in(model)
         if scheme is None:
-            self._check_keys(where, table, ("model", "dtype", "draft"))
+            self._check_keys(where, table, ("model", "dtype", "draft", "agreement"))
             dtype = self._value(Dtype, where, "dtype", table.get("dtype", Dtype.FLOAT32.value))
             draft = table.get("draft")
             if not isinstance(draft, str | None):
                 self._mistyped(where, "draft", "no text: it names the model that guesses ahead")
             return choose_model(model, dtype=dtype, draft=draft)
-        self._check_keys(where, table, ("model", *settings_of(scheme), "prices"))
+        self._check_keys(where, table, ("model", *settings_of(scheme), "prices", "agreement"))
         options = cast("dict[str, Option]", dict(table))
         if prices is not None:
             if not isinstance(prices, Mapping):

@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mull.build.catalog import TRAINED, Checkpoint, find_policy
+from mull.build.controllers import AGREEMENT_FILE, Agreements, read_agreements
 from mull.build.extras import needs_extra
 from mull.build.keys import KeyUse, check_foreign_use
 from mull.build.schemes import key_use, open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
+from mull.control import Agreement
 from mull.core.errors import BadInputError, ProblemNotUnderstoodError
 from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Policy
@@ -32,6 +34,8 @@ class ModelChoice:
     """None for a model that is named by its scheme."""
     draft: Checkpoint | None = None
     """The smaller model that guesses ahead for a checkpoint."""
+    agreements: Agreements = field(default_factory=dict[str, Agreement], hash=False)
+    """What votes of it are worth."""
 
     @property
     def knows_only_puzzles(self) -> bool:
@@ -50,6 +54,8 @@ class OpenModel:
     policy: Policy
     spec: Spec
     knows_only_puzzles: bool = False
+    agreements: Agreements = field(default_factory=dict[str, Agreement], hash=False)
+    """What votes of it are worth."""
 
     @classmethod
     def own(cls, policy: Policy) -> "OpenModel":
@@ -74,7 +80,9 @@ def choose_model(
     else:
         checkpoint = find_policy(name)
         spec = Spec(LOCAL, {"checkpoint": checkpoint.name, "dtype": dtype.value})
-        choice = ModelChoice(spec, checkpoint)
+        file = checkpoint.folder / AGREEMENT_FILE
+        agreements = read_agreements(file) if file.is_file() else dict[str, Agreement]()
+        choice = ModelChoice(spec, checkpoint, agreements=agreements)
     return choice if draft is None else drafted(choice, draft)
 
 
@@ -138,7 +146,7 @@ async def open_model(
     choice = choose_model(model, dtype=dtype) if isinstance(model, str) else model
     if choice.checkpoint is None:
         async with open_served(choice.spec) as policy:
-            yield OpenModel(policy, choice.spec)
+            yield OpenModel(policy, choice.spec, agreements=choice.agreements)
         return
     with needs_extra("local", f"model `{choice.checkpoint.name}`"):
         from mull.policies.local import open_local_policy
@@ -150,7 +158,7 @@ async def open_model(
         streams=streams,
         draft=choice.draft and choice.draft.folder,
     ) as policy:
-        yield OpenModel(policy, choice.spec, choice.knows_only_puzzles)
+        yield OpenModel(policy, choice.spec, choice.knows_only_puzzles, choice.agreements)
 
 
 def problem_for(

@@ -4,6 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mull.build.config import NO_FILE, Config
+from mull.build.controllers import (
+    FIXED,
+    Wish,
+    check_drawn,
+    controller_of,
+    controller_spec,
+    drawn_at_most,
+)
 from mull.build.judges import NamedJudge
 from mull.build.judging import (
     AUTO,
@@ -25,7 +33,6 @@ from mull.build.strategies import (
     own_name,
     strategy_spec,
 )
-from mull.control import Fixed
 from mull.core.errors import BadInputError
 from mull.core.events import SolveStarted
 from mull.core.expansion import ExpansionKind
@@ -55,6 +62,8 @@ class SearchChoice:
     configuration describes, or an object or function of the caller's own."""
     guide: Judge | None = None
     """Who steers a search step by step; None: whom the strategy's options name."""
+    wish: Wish | None = None
+    """How good an answer is wanted; None: as the strategy gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +75,13 @@ class SearchPlan:
     verifiers: tuple[Verifier, ...] = ()
     made: tuple[Verifier, ...] = ()
     """Those of them that were made by name, to be closed with the plan."""
+    controller: Spec = FIXED
 
     def fitted(self, model: OpenModel) -> "SearchPlan":
-        """The same search with answers as long as a served model needs, where nobody says.
+        """The same search as it goes with this model.
 
-        At most half of its window, if that is known: the prompt has to fit as well.
+        Where nobody says how long answers may be they are as long as a served model needs, at most
+        half of its window, if that is known: the prompt has to fit as well.
         """
         options = self.strategy.options
         has_limit = self.strategy.name.startswith(OWN) or "max_tokens" in options
@@ -99,13 +110,14 @@ class SearchPlan:
             model.policy.capabilities.model,
             model.spec,
             self.strategy,
-            verifiers=tuple(verifier.source for verifier in self.verifiers),
+            self.controller,
+            tuple(verifier.source for verifier in self.verifiers),
         )
         return Solver(
             spec,
             _able_to_revise(model.policy),
             self.verifiers,
-            Fixed(self.strategy),
+            controller_of(self.controller, self.strategy),
             self.strategies,
             journal,
         )
@@ -140,6 +152,8 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
         verifier if isinstance(choice.verifier, str | VerifierChoice) else None,
         guide if isinstance(steering, str | VerifierChoice) else None,
     )
+    if choice.wish is not None:
+        check_drawn(strategy.name if isinstance(strategy, Spec) else own_name(strategy))
     if not isinstance(strategy, Spec):
         spec = Spec(own_name(strategy))
         table = StrategyTable({spec.name: strategy})
@@ -156,8 +170,13 @@ def plan_search(problem: Problem, choice: SearchChoice) -> SearchPlan:
         guide=None if guide is None else guide.source,
         insists=choice.verifier != AUTO,
     )
-    used = _there(verifier if "verifier" in spec.options else None, guide)
-    return SearchPlan(spec, StrategyTable(), used, made_here)
+    judge = verifier if "verifier" in spec.options else None
+    used, table = _there(judge, guide), StrategyTable()
+    if choice.wish is None:
+        return SearchPlan(spec, table, used, made_here)
+    spec = replace(spec, options={**spec.options, "n": drawn_at_most(table(spec))})
+    controller = controller_spec(choice.wish, problem, judge)
+    return SearchPlan(spec, table, used, made_here, controller)
 
 
 def _guide_in(strategy: Spec | Strategy) -> str | None:
@@ -204,7 +223,7 @@ def plan_again(
             theirs |= set() if isinstance(choice, str | VerifierChoice) else {judge.source.verifier}
     verifiers = tuple(_again(source, passed, config) for source in spec.verifiers)
     made = tuple(each for each in verifiers if each.source.verifier not in theirs)
-    return SearchPlan(spec.strategy, StrategyTable(own), verifiers, made)
+    return SearchPlan(spec.strategy, StrategyTable(own), verifiers, made, spec.controller)
 
 
 def _again(source: Source, passed: Mapping[str, Verifier], config: Config) -> Verifier:

@@ -8,6 +8,7 @@ from typing import Final
 
 from mull.build.blocking import blocking
 from mull.build.config import NO_FILE, Config
+from mull.build.controllers import Wish
 from mull.build.journals import open_journal
 from mull.build.judging import AUTO
 from mull.build.models import (
@@ -50,6 +51,8 @@ async def solve_async(
     thinking: Thinking | None = None,
     verifier: Judge | None = AUTO,
     guide: Judge | None = None,
+    quality: float | None = None,
+    abstain: bool = False,
     budget_tokens: int | None = None,
     budget_seconds: float | None = None,
     budget_usd: float | None = None,
@@ -82,6 +85,9 @@ async def solve_async(
             function `check(problem, answer) -> bool | float`, or the name of either
             (`module:name`, `./file.py:name`).
         guide: Who steers a search step by step: a step verifier, by name or of your own.
+        quality: The chance of being right that is wanted, above 0 and below 1: answers are drawn,
+            `width` at once and up to `n`, until it is reached. `solution.is_met` says whether.
+        abstain: Whether an answer below the quality is kept back.
         budget_tokens: Generated tokens that are never passed; None is no limit.
         budget_seconds: Wall-clock time of the search itself; loading a model is not counted.
         budget_usd: US dollars, for a model with prices.
@@ -98,8 +104,10 @@ async def solve_async(
     source = _source(model)
     _check_priced(budget, source)
     asked = _asked(problem, source, answer)
+    wish = _wish(quality, width, source, abstain=abstain)
+    width = width if wish is None else None
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
-    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide))
+    plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide, wish))
     async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
         await plan.open()
         return (
@@ -178,6 +186,19 @@ def _asked(
     if kind not in {None, problem.answer_kind}:
         raise BadInputError(f"the problem's answer is `{problem.answer_kind}`, not `{kind}`")
     return problem
+
+
+def _wish(
+    quality: float | None, width: int | None, source: ModelChoice | OpenModel, *, abstain: bool
+) -> Wish | None:
+    if quality is not None:
+        return Wish(quality, abstain, width, source.agreements)
+    if abstain:
+        raise BadInputError(
+            "`abstain` keeps back what is not good enough, and nothing says what would be",
+            hint="give a `quality` too",
+        )
+    return None
 
 
 def _budget(prefix: str, tokens: int | None, seconds: float | None, usd: float | None) -> Budget:

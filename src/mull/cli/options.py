@@ -96,6 +96,18 @@ GuideOption = Annotated[
         rich_help_panel=_SEARCH,
     ),
 ]
+QualityOption = Annotated[
+    float | None,
+    typer.Option(
+        "--quality",
+        help="Draw until the answer is right with this chance (0.9), as far as can be told.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+AbstainOption = Annotated[
+    bool,
+    typer.Option("--abstain", help="No answer rather than one below it.", rich_help_panel=_LIMITS),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -199,6 +211,7 @@ def _value(text: str) -> Option:
 
 __all__ = [
     "DEFAULT_MODEL",
+    "AbstainOption",
     "AnswerOption",
     "CountOption",
     "GuideOption",
@@ -206,6 +219,7 @@ __all__ = [
     "JsonOption",
     "MaxTokensOption",
     "ModelOption",
+    "QualityOption",
     "ReasoningOption",
     "SecondsOption",
     "SeedOption",

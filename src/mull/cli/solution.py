@@ -22,6 +22,9 @@ STOPS: Final[Mapping[StopReason, str]] = MappingProxyType(
     {
         StopReason.COMPLETED: "the strategy has drawn all it wanted",
         StopReason.ACCEPTED: "a verifier accepted an answer",
+        StopReason.REACHED: "the answer is as sure as was asked for",
+        StopReason.SETTLED: "more answers would hardly change it",
+        StopReason.GIVEN_UP: "more was not worth what it costs",
         StopReason.ABSTAINED: "no answer was judged worth giving",
         StopReason.ESCALATED: "the problem was handed to somebody stronger",
         StopReason.FAILED: "every attempt failed",
@@ -36,6 +39,11 @@ STOPS: Final[Mapping[StopReason, str]] = MappingProxyType(
 """Why a solve ended, in words."""
 
 
+_MET: Final[Mapping[bool | None, str]] = MappingProxyType(
+    {True: "reached", False: "not reached", None: "and nothing can say whether it is reached"}
+)
+
+
 def show_solution(solution: Solution) -> None:
     """The steps of the chosen trajectory, the answer and what it took."""
     show(solution.tree.problem.statement, style="bold")
@@ -44,6 +52,8 @@ def show_solution(solution: Solution) -> None:
     _show_row("answer", _answer(solution), style="bold green" if solution.answer else "bold yellow")
     if solution.confidence is not None and solution.answer is not None:
         _show_row("confidence", f"{solution.confidence:.2f}{_voucher(solution)}")
+    if solution.quality is not None:
+        _show_row("quality", f"{solution.quality:g} asked for, {_MET[solution.is_met]}")
     _show_row("stopped", STOPS[solution.stop])
     for note in solution.notes:
         _show_row("note", note)
@@ -134,6 +144,8 @@ def show_solution_json(solution: Solution, spec: SolveSpec, seed: int) -> None:
             "readable_answer": None if solution.answer is None else _answer(solution),
             "abstained": solution.abstained,
             "confidence": solution.confidence,
+            "quality": solution.quality,
+            "is_met": solution.is_met,
             "stop": solution.stop.value,
             "notes": list(solution.notes),
             "steps": [

@@ -15,6 +15,7 @@ from mull.build import DEFAULT_MODEL, drafted, open_journal, resume_async, solve
 from mull.cli.configuration import config_of
 from mull.cli.exits import ExitCode, exit_code_for
 from mull.cli.options import (
+    AbstainOption,
     AnswerOption,
     CountOption,
     DraftOption,
@@ -23,6 +24,7 @@ from mull.cli.options import (
     JsonOption,
     MaxTokensOption,
     ModelOption,
+    QualityOption,
     ReasoningOption,
     SecondsOption,
     SeedOption,
@@ -58,6 +60,8 @@ mull solve "Make 24 from 4 4 10 10" --strategy early_stop --n 256 --budget-token
 mull solve "Make 24 from 4 9 10 13" --strategy beam --guide countdown --set shape=16:8,4:4,finish
 
 mull solve "Multiply 847 by 293." --strategy self_consistency --n 8 --json
+
+mull solve "Make 24 from 4 9 10 13" --verifier none --quality 0.9 --n 64
 
 mull solve "What is 2/3 of 3/4?" --answer maths --model openai:http://127.0.0.1:8000/v1#NAME
 
@@ -184,6 +188,8 @@ def solve(
     verifier: VerifierOption = "auto",
     guide: GuideOption = None,
     settings: SetOption = None,
+    quality: QualityOption = None,
+    abstain: AbstainOption = False,
     temperature: TemperatureOption = None,
     reason: ReasoningOption = None,
     seed: SeedOption = 0,
@@ -213,6 +219,8 @@ def solve(
             thinking=_thinking(reason=reason),
             verifier=config.verifier(verifier),
             guide=guide and config.verifier(guide),
+            quality=quality,
+            abstain=abstain,
             budget_tokens=budget_tokens,
             budget_seconds=budget_seconds,
             budget_usd=budget_usd,

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from mull.core.protocols import Decision, Run, Situation, Stop
+from mull.core.protocols import Candidate, Decision, Run, Situation, Stop
 from mull.core.spec import Spec
+from mull.core.tree import SearchTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +16,7 @@ class Fixed:
     def decide(self, situation: Situation) -> Decision:
         """Run, until the strategy is done."""
         return Run(self.strategy) if situation.done is None else Stop(situation.done)
+
+    def vouch(self, tree: SearchTree, candidate: Candidate) -> Candidate:  # noqa: ARG002
+        """The candidate as the strategy gives it."""
+        return candidate

@@ -172,6 +172,13 @@ class Controller(Protocol):
         """The next move. Pure: equal situations, equal decisions."""
         ...
 
+    def vouch(self, tree: SearchTree, candidate: Candidate) -> Candidate:
+        """The strategy's candidate as it is given, however the solve ended.
+
+        What a controller knows may say how sure one can be of it, or that it is not to be given.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SolveSummary:

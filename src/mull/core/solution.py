@@ -23,8 +23,17 @@ class Solution:
     usage: Usage
     tree: SearchTree
     notes: tuple[str, ...] = ()
+    quality: float | None = None
+    """The chance of being right that was asked for; None where none was."""
 
     @property
     def abstained(self) -> bool:
         """Whether there is no answer."""
         return self.answer is None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the answer has the quality; None where none was asked for or nothing can say."""
+        if self.quality is None or (self.answer is not None and self.confidence is None):
+            return None
+        return self.answer is not None and (self.confidence or 0.0) >= self.quality

@@ -26,3 +26,9 @@ class SolveSpec:
     strategy: Spec
     controller: Spec = Spec("fixed")
     verifiers: tuple[Source, ...] = ()
+
+    @property
+    def quality(self) -> float | None:
+        """The chance of being right that was asked for; None where none was."""
+        asked = self.controller.options.get("quality")
+        return asked if isinstance(asked, float) else None

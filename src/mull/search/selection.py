@@ -4,47 +4,17 @@ Ties always go to what comes first in canonical order, so that the order of arri
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from math import fsum
 from types import MappingProxyType
 from typing import Final
 
-from mull.core.answers import AnswerKey
+from mull.core.answers import AnswerKey, answer_classes
 from mull.core.expansion import NodeId
 from mull.core.protocols import Candidate
 from mull.core.score import Score, Verdict
 from mull.core.tree import SearchTree
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerClass:
-    """Finished answers that are the same answer."""
-
-    key: str
-    node_ids: tuple[NodeId, ...]
-    """In canonical order; never empty."""
-
-
-def answer_classes(
-    tree: SearchTree,
-    answer_key: AnswerKey,
-    *,
-    unless: Callable[[NodeId], bool] = lambda node_id: False,  # noqa: ARG005  (nobody)
-) -> tuple[AnswerClass, ...]:
-    """The distinct answers, in the order in which each was first reached.
-
-    A finished trajectory without a recognisable answer belongs to no class, nor does one of which
-    `unless` holds.
-    """
-    classes = dict[str, list[NodeId]]()
-    for node in tree.finished():
-        if unless(node.id):
-            continue
-        key = answer_key(tree.problem, tree.trajectory(node.id).answer_text)
-        if key is not None:
-            classes.setdefault(key, []).append(node.id)
-    return tuple(AnswerClass(key, tuple(node_ids)) for key, node_ids in classes.items())
 
 
 def by_votes(

@@ -100,5 +100,13 @@ def outcome_of(solution: Solution, *, is_plain: bool) -> dict[str, object]:
         "solve_id": solution.solve_id,
         "stop": solution.stop.value,
         "confidence": None if is_plain else solution.confidence,
+        "quality": quality_of(solution),
         "notes": [] if is_plain else [without_places(note) for note in solution.notes],
     }
+
+
+def quality_of(solution: Solution) -> dict[str, object] | None:
+    """What was asked for, and whether it is there; `met` is null where nothing can say."""
+    if solution.quality is None:
+        return None
+    return {"asked": solution.quality, "met": solution.is_met}

@@ -31,7 +31,16 @@ async def complete(gateway: Gateway, exchange: Exchange) -> None:
 
 def _is_plain(named: Named, wishes: MullFields, exchange: Exchange) -> bool:
     """Whether nothing is asked for that the server behind the model could not do itself."""
-    searches = (named.strategy, wishes.strategy, wishes.n, wishes.verifier, wishes.effort)
+    searches = (
+        named.strategy,
+        wishes.strategy,
+        wishes.n,
+        wishes.width,
+        wishes.verifier,
+        wishes.quality,
+        wishes.abstain,
+        wishes.effort,
+    )
     is_kept = "idempotency-key" in exchange.headers
     return not is_kept and all(each is None for each in searches)
 

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from mull.core.problem import AnswerKind
 from mull.core.usage import Budget
 from mull.policies.scheduling import Tier
 from mull.server.errors import refuse
@@ -38,12 +39,18 @@ class BudgetFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MullFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to think, how much, and what to show of it. None: as the model's name says."""
 
+    answer_kind: AnswerKind | None = None
+    """What kind of answer is asked for; by itself a built-in puzzle's, else `text`."""
     strategy: str | None = None
     n: int | None = None
     """Answers to draw."""
     width: int | None = None
     """Answers drawn at once, where a strategy may stop between them."""
     verifier: str | None = None
+    quality: float | None = None
+    """The chance of being right that is wanted of a search's answer, above 0 and below 1."""
+    abstain: bool | None = None
+    """Whether an answer below that is kept back."""
     effort: Effort | None = None
     tier: Tier | None = None
     budget: BudgetFields = BudgetFields()
@@ -55,7 +62,9 @@ class MullFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _PREFIX: Final = "x-mull-"
 _HEADERS: Final = {
-    f"{_PREFIX}{name}": name for name in MullFields.__struct_fields__ if name != "budget"
+    f"{_PREFIX}{name.replace('_', '-')}": name
+    for name in MullFields.__struct_fields__
+    if name != "budget"
 }
 _BUDGET_HEADERS: Final = {
     f"{_PREFIX}budget-{name}": name for name in BudgetFields.__struct_fields__

@@ -3,6 +3,7 @@
 NAME              one answer, as any server gives it
 bon-16-NAME       best of 16 (sc-16: majority vote, es-16: until the first that is accepted)
 greedy-NAME       the likeliest answer
+q90-NAME          answers until one is right with probability 0.9, as far as can be told
 auto-NAME         as much as the problem is worth; deep-NAME: more of it
 mull/auto         the same with the first model that is served; mull/deep likewise
 """
@@ -16,9 +17,10 @@ from typing import Final
 from mull.core.errors import UnknownNameError
 
 AUTO: Final = "auto"
-"""The strategy that fits the problem: checked answers where there is a checker, else votes."""
+"""As many answers as it takes: checked ones where there is a checker, else votes."""
 SHORT: Final = MappingProxyType({"bon": "best_of_n", "sc": "self_consistency", "es": "early_stop"})
 _COUNTED: Final = re.compile(r"(?P<short>bon|sc|es)-(?P<n>[1-9]\d{0,3})-(?P<model>.+)")
+_QUALITY: Final = re.compile(r"q(?P<percent>[1-9]\d?(\.\d+)?)-(?P<model>.+)")
 _NAMED: Final = re.compile(r"(?P<how>auto|deep|greedy)-(?P<model>.+)")
 _OWN: Final = re.compile(r"mull/(?P<how>auto|deep)")
 
@@ -33,6 +35,8 @@ class Named:
     """None: one plain answer."""
     n: int | None = None
     is_deep: bool = False
+    quality: float | None = None
+    """The chance of being right that is wanted."""
 
 
 def read_name(name: str, served: Sequence[str]) -> Named:
@@ -47,6 +51,8 @@ def read_name(name: str, served: Sequence[str]) -> Named:
         how = named["how"]
         strategy = "greedy" if how == "greedy" else AUTO
         return Named(named["model"], strategy, is_deep=how == "deep")
+    if (wanted := _QUALITY.fullmatch(name)) and wanted["model"] in served:
+        return Named(wanted["model"], AUTO, quality=float(wanted["percent"]) / 100)
     raise UnknownNameError("model", name, (*served, "mull/auto", "mull/deep"))
 
 

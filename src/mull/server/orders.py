@@ -11,6 +11,7 @@ from mull.build import (
     SearchChoice,
     SearchPlan,
     SearchSettings,
+    Wish,
     find_verifier,
     plan_search,
 )
@@ -33,7 +34,9 @@ EFFORTS: Final = MappingProxyType(
 )
 """Answers that `auto` may draw; `none` also answers without reasoning."""
 _WIDTH: Final = 4
-"""Answers that `auto` draws at once where it may stop between them."""
+"""Answers that are drawn at once where it may be enough after them."""
+_QUALITIES: Final = MappingProxyType({False: 0.95, True: 0.99})
+"""What `auto` and `deep` want where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,21 @@ def order_of(
 ) -> Order:
     """The order that a request comes to; raises what names the field that cannot be honoured."""
     check_known(wishes)
-    problem = problem_of(model, messages)
+    problem = problem_of(model, messages, wishes.answer_kind)
     effort = wishes.effort or sampled.effort
-    strategy = _strategy(problem, named, wishes, effort)
+    asked = _asked(named, wishes, effort)
+    strategy = _fitting(problem, wishes) if asked == AUTO else asked
     if strategy is None:
         choice = _plain(sampled, wishes)
     else:
         if sampled.choices != 1:
             hint = "`mull.n` is the number of answers that are drawn"
             raise refuse("n", "a search gives one answer", hint=hint)
-        choice = _search(strategy, named, sampled, wishes, effort)
+        wish = _wish(model, named, wishes, is_auto=asked == AUTO)
+        choice = _search(strategy, named, sampled, wishes, wish)
     plan, budget = plan_search(problem, choice).fitted(model), wishes.budget.budget()
-    content = (dumps(encode(each), sort_keys=True) for each in (plan.strategy, budget))
+    parts = (plan.strategy, plan.controller, budget)
+    content = (dumps(encode(each), sort_keys=True) for each in parts)
     return Order(
         named.model,
         problem,
@@ -124,42 +130,49 @@ def check_known(wishes: MullFields) -> None:
             raise UnknownNameError(kind, name, known)
 
 
-def problem_of(model: OpenModel, messages: tuple[Message, ...]) -> Problem:
+def problem_of(
+    model: OpenModel, messages: tuple[Message, ...], kind: AnswerKind | None = None
+) -> Problem:
     """The problem a conversation states to a model."""
     last = messages[-1] if messages else None
     if last is None or last.role is not Role.USER:
         raise refuse("messages", "the last message must be the user's")
     if len(messages) == 1:
-        return model.problem(last.content)
+        return model.problem(last.content, kind)
     if model.knows_only_puzzles:
         raise refuse(
             "messages",
             "this model knows its puzzles alone: it reads one user message and nothing before it",
         )
-    alone = model.problem(last.content)
+    alone = model.problem(last.content, kind)
     return Problem(messages, alone.answer_kind, alone.metadata)
 
 
-def _strategy(
-    problem: Problem, named: Named, wishes: MullFields, effort: Effort | None
-) -> str | None:
-    """The strategy's name; None for plain answers."""
+def _asked(named: Named, wishes: MullFields, effort: Effort | None) -> str | None:
+    """The strategy's name, or `auto`; None for plain answers."""
     strategy = wishes.strategy or named.strategy
-    if strategy is None and (wishes.n is not None or wishes.verifier is not None):
-        strategy = "best_of_n"
-    if strategy is None and effort not in {None, "none", "minimal"}:
-        strategy = AUTO
-    if strategy != AUTO:
+    if strategy is not None:
         return strategy
+    if wishes.quality is not None:
+        return AUTO
+    if wishes.n is not None or wishes.verifier is not None:
+        return "best_of_n"
+    return None if effort in {None, "none", "minimal"} else AUTO
+
+
+def _fitting(problem: Problem, wishes: MullFields) -> str | None:
+    """What `auto` means for a problem."""
     if wishes.verifier is not None or find_verifier("auto", problem.answer_kind) is not None:
-        return "early_stop"
+        return "best_of_n"
+    is_text = problem.answer_kind is AnswerKind.TEXT
     # No two free texts are the same answer, so a vote among them would decide nothing.
-    return None if problem.answer_kind is AnswerKind.TEXT else "self_consistency"
+    return None if is_text and wishes.quality is None else "self_consistency"
 
 
 def _plain(sampled: Sampled, wishes: MullFields) -> SearchChoice:
     if wishes.width is not None:
         raise refuse("mull.width", "only a search has a width")
+    _check_no_abstention(wishes)
     is_greedy = sampled.temperature == 0
     if is_greedy and sampled.choices > 1:
         raise refuse("n", "at temperature 0 all choices would be one")
@@ -174,17 +187,20 @@ def _plain(sampled: Sampled, wishes: MullFields) -> SearchChoice:
 
 
 def _search(
-    strategy: str, named: Named, sampled: Sampled, wishes: MullFields, effort: Effort | None
+    strategy: str,
+    named: Named,
+    sampled: Sampled,
+    wishes: MullFields,
+    wish: Wish | None,
 ) -> SearchChoice:
-    is_greedy = strategy == "greedy"
+    is_greedy, effort = strategy == "greedy", wishes.effort or sampled.effort
     if sampled.temperature == 0 and not is_greedy:
         hint = "strategy `greedy` decodes at temperature 0"
         raise refuse("temperature", "at 0 every answer of a search would be the same", hint=hint)
     n = wishes.n or named.n
-    is_auto = n is None and AUTO in {wishes.strategy, named.strategy}
-    if is_auto or (n is None and effort is not None and not is_greedy):
+    if n is None and not is_greedy and (wish is not None or effort is not None):
         n = EFFORTS[effort or ("high" if named.is_deep else "medium")]
-    width = wishes.width
+    width = wishes.width if wish is None else None
     if width is None and strategy == "early_stop" and n is not None:
         width = min(n, _WIDTH)
     settings = SearchSettings(
@@ -195,7 +211,28 @@ def _search(
         thinking=_thinking(effort),
         top_p=None if is_greedy else sampled.top_p,
     )
-    return SearchChoice(strategy, settings, wishes.verifier or "auto")
+    return SearchChoice(strategy, settings, wishes.verifier or "auto", wish=wish)
+
+
+def _wish(model: OpenModel, named: Named, wishes: MullFields, *, is_auto: bool) -> Wish | None:
+    """How good an answer is wanted: as the request says, or as `auto` does where it does not."""
+    if None not in {wishes.quality, named.quality} and wishes.quality != named.quality:
+        raise refuse("mull.quality", "it differs from that in the model's name")
+    quality = named.quality if wishes.quality is None else wishes.quality
+    if quality is None and is_auto:
+        quality = _QUALITIES[named.is_deep]
+    if quality is None:
+        _check_no_abstention(wishes)
+        return None
+    if not 0 < quality < 1:
+        hint = "it is the chance of being right that is wanted, such as 0.9"
+        raise refuse("mull.quality", f"{quality} does not lie above 0 and below 1", hint=hint)
+    return Wish(quality, bool(wishes.abstain), wishes.width or _WIDTH, model.agreements)
+
+
+def _check_no_abstention(wishes: MullFields) -> None:
+    if wishes.abstain:
+        raise refuse("mull.abstain", "only what has a `quality` can fall short of it")
 
 
 def _thinking(effort: Effort | None) -> Thinking | None:

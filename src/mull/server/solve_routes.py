@@ -15,12 +15,13 @@ from mull.core.state import SolveState
 from mull.core.steps import Step
 from mull.core.tree import Node, SearchTree
 from mull.core.usage import Budget
-from mull.server.answers import spending_of
+from mull.server.answers import quality_of, spending_of
 from mull.server.errors import ApiError, without_places
 from mull.server.fields import BudgetFields
 from mull.server.gateway import Gateway
 from mull.server.http import PING, PING_SECONDS, Exchange, event
 from mull.server.wire import decoded
+from mull.solver.solver import solution_of
 
 _NUMBER: Final = "last-event-id"
 _MAX_DIGITS: Final = 18
@@ -63,6 +64,7 @@ def solve_as_json(solve_id: str, state: SolveState, *, is_live: bool) -> dict[st
         "stop": ended.stop.value if ended else None,
         "answer": readable_answer(tree.problem, answer) if answer is not None else None,
         "confidence": ended.confidence if ended else None,
+        "quality": quality_of(solution_of(solve_id, state)) if ended else None,
         "notes": [without_places(note) for note in ended.notes] if ended else [],
     }
 

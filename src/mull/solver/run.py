@@ -150,10 +150,12 @@ class SolveRun:
         return ended
 
     def _candidate(self) -> Candidate | None:
-        """The answer of the strategy that asked last."""
+        """The answer of the strategy that asked last, as the controller vouches for it."""
         if self.state.wave is None:
             return None
-        return self.strategies(self.state.wave.strategy).select(self.state.tree)
+        tree = self.state.tree
+        candidate = self.strategies(self.state.wave.strategy).select(tree)
+        return None if candidate is None else self.controller.vouch(tree, candidate)
 
 
 def _cut_off(tree: SearchTree) -> Iterator[str]:

@@ -144,4 +144,5 @@ def solution_of(solve_id: str, state: SolveState) -> Solution:
         state.usage,
         state.tree,
         ended.notes,
+        state.started.spec.quality,
     )

@@ -6,13 +6,13 @@ from typing import Final
 import numpy as np
 
 from mull.build import OpenModel, SearchPlan, StrategyTable, answer_keys
+from mull.core.answers import answer_classes
 from mull.core.expansion import Grown, NodeId
 from mull.core.spec import Spec
 from mull.core.tree import SearchTree
 from mull.evaluation.intervals import Interval, mean_intervals
 from mull.evaluation.journal import NoJournal
 from mull.policies.replay import ReplayPolicy
-from mull.search.selection import answer_classes
 from mull.tasks import pass_at_k
 from mull.tasks.recorded import RecordedProblem, RecordedSet
 from mull.verifiers.recorded import RecordedScores
