@@ -5,20 +5,26 @@ The memory is real: whatever is stored carries its sequence's mark, so a wrong s
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
 from toy_batches import DECODER
+from toys import TOY, toy_decoder
 
-from mull.engine.blocks import BLOCK
+from mull.engine.blocks import BLOCK, BlockIds
+from mull.engine.cap import Cap
 from mull.engine.memory import Memory
 from mull.engine.reading import chains_of
 from mull.engine.store import Branch as Private
 from mull.engine.store import Store, Tip
 from mull.models.inference import InferenceDecoder
 
+SMALL = InferenceDecoder(
+    toy_decoder(config=replace(TOY, num_layers=1)).double(), dtype=torch.float64, device="cpu"
+)
+"""A model whose blocks take half as much."""
 LIMIT = 24
 """Blocks: few, so that room is always short."""
 
@@ -45,10 +51,19 @@ class Branch:
 class Machine:
     """Admits, grows, forks, prunes and publishes at random, and checks all after each event."""
 
-    def __init__(self, seed: int, *, draft: InferenceDecoder | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        model: InferenceDecoder = DECODER,
+        draft: InferenceDecoder | None = None,
+        cap: Cap | None = None,
+    ) -> None:
         self.chance = random.Random(seed)
-        models = 1 if draft is None else 2
-        self.store = Store(DECODER, LIMIT * BLOCK * DECODER.bytes_per_token * models, draft)
+        size = LIMIT * BLOCK * DECODER.bytes_per_token
+        self.store = Store(model, cap or Cap(size if draft is None else 2 * size), draft)
+        self.store.on_move = self.renumber
+        self.num_moves = 0
         self.branches = list[Branch]()
         self.past = [tuple(self.tokens(20)) for _ in range(4)]
         self.events: list[Callable[[], None]] = [
@@ -65,15 +80,28 @@ class Machine:
     def tokens(self, most: int) -> list[int]:
         return [self.chance.randrange(3) for _ in range(self.chance.randrange(most))]
 
-    def run(self, num_events: int, *, check_every: int = 1) -> None:
-        for event in range(num_events):
-            self.chance.choice(self.events)()
-            if event % check_every == 0:
-                self.check()
+    def run(self, num_events: int) -> None:
+        for _ in range(num_events):
+            self.step()
+        self.end()
+
+    def step(self) -> None:
+        self.chance.choice(self.events)()
+        self.check()
+
+    def end(self) -> None:
         for branch in list(self.branches):
             self.drop(branch)
         self.check()
         assert self.store.tree.num_pinned == self.store.num_private == self.store.promised == 0
+
+    def renumber(self, moved: BlockIds) -> None:
+        """Another has taken memory: blocks have new numbers, and hold what they held."""
+        self.num_moves += 1
+        for branch in self.branches:
+            branch.blocks = moved[branch.blocks].tolist() if branch.blocks else []
+            if branch.tip.is_computed:
+                self.verify(branch)
 
     def check(self) -> None:
         private = [block for branch in self.branches for block in branch.blocks]
@@ -214,6 +242,38 @@ def test_no_order_of_events_loses_a_block_or_shares_one_wrongly() -> None:
 def test_what_a_draft_keeps_goes_wherever_its_targets_does() -> None:
     for seed in range(20, 24):
         Machine(seed, draft=DECODER).run(500)
+
+
+def run_together(seed: int, num_events: int) -> tuple[int, int]:
+    """Two models of different blocks under one cap; how often each had to move."""
+    cap = Cap(LIMIT * BLOCK * DECODER.bytes_per_token)
+    large, small = (Machine(seed, model=model, cap=cap) for model in (DECODER, SMALL))
+    for _ in range(num_events):
+        # One has much to do for a while, then the other.
+        busy, idle = (large, small) if large.chance.random() < 0.5 else (small, large)
+        for _ in range(large.chance.randrange(1, 40)):
+            busy.step()
+        idle.check()
+    for machine in (large, small):
+        machine.end()
+    cap.check()
+    assert cap.spare_bytes == cap.max_bytes
+    return large.num_moves, small.num_moves
+
+
+@torch.inference_mode()
+def test_two_models_under_one_cap_lose_no_block_and_never_pass_it() -> None:
+    moves = [run_together(seed, 40) for seed in range(8)]
+    for of_each in zip(*moves, strict=True):
+        assert sum(of_each) > 20, "memory never changed hands"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@torch.inference_mode()
+def test_a_hundred_thousand_events_under_one_cap_lose_no_block() -> None:
+    for seed in range(100, 150):
+        run_together(seed, 100)
 
 
 @pytest.mark.full

@@ -12,6 +12,7 @@ from toy_batches import DECODER
 from mull.core.expansion import Sampling
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
+from mull.engine.cap import Cap
 from mull.engine.requests import EngineSettings, Punctuation, Request
 from mull.engine.store import Store
 
@@ -90,7 +91,7 @@ def fastest(call: Callable[[], None]) -> float:
 @torch.inference_mode()
 def fork_and_prune(num_blocks: int) -> float:
     """Time of one fork of a branch so deep, and of its end."""
-    store = Store(DECODER, 4096 * BLOCK * DECODER.bytes_per_token)
+    store = Store(DECODER, Cap(4096 * BLOCK * DECODER.bytes_per_token))
     tip = store.begin(tuple(range(num_blocks * BLOCK)))
     for node in store.take_unread(num_blocks * BLOCK):
         node.computed = BLOCK

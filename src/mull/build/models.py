@@ -9,6 +9,7 @@ from mull.build.catalog import TRAINED, Checkpoint, find_policy
 from mull.build.controllers import AGREEMENT_FILE, Agreements, read_agreements
 from mull.build.extras import needs_extra
 from mull.build.keys import KeyUse, check_foreign_use
+from mull.build.rewards import LazyScorer
 from mull.build.schemes import key_use, open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
 from mull.control import Agreement
@@ -126,6 +127,7 @@ async def open_model(
     dtype: Dtype = Dtype.FLOAT32,
     max_rows: int = 512,
     streams: bool = False,
+    guest: LazyScorer | None = None,
 ) -> AsyncGenerator[OpenModel, None]:
     """Load a model and run it for as long as the block lasts.
 
@@ -136,6 +138,7 @@ async def open_model(
             hundreds.
         max_rows: Attempts that grow at once; more wait.
         streams: Whether observers see the text of a checkpoint token by token.
+        guest: A reward model to be run in a checkpoint's process and memory.
 
     Raises:
         UnknownNameError: for a name that is no model's, here or on its server.
@@ -157,7 +160,10 @@ async def open_model(
         max_rows=max_rows,
         streams=streams,
         draft=choice.draft and choice.draft.folder,
+        judge=guest and guest.settings.folder,
     ) as policy:
+        if guest is not None:
+            guest.live_with(policy.engine)
         yield OpenModel(policy, choice.spec, choice.knows_only_puzzles, choice.agreements)
 
 

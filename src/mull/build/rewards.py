@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
+from typing import Final
 
 from mull.build.catalog import REWARD_MODELS, present_folder
 from mull.build.extras import needs_extra
+from mull.build.ready import parts_of
 from mull.core.expansion import Thinking
+from mull.core.protocols import Verifier
 from mull.core.score import Source
 from mull.core.steps import Trajectory
 from mull.engine import Dtype, Engine, EngineSettings, Judgement, Punctuation
@@ -26,8 +29,13 @@ class LazyScorer:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
+        self.settings: Final = settings
         self._engine: asyncio.Task[Engine] | None = None
+        self._host: Engine | None = None
+
+    def live_with(self, engine: Engine) -> None:
+        """Ask this engine, which runs the model beside a policy's. It stays its owner's."""
+        self._host = engine
 
     async def score(
         self, sequences: Sequence[tuple[int, ...]], places: Sequence[tuple[int, ...]]
@@ -35,24 +43,35 @@ class LazyScorer:
         """See `Engine.score`."""
         if not sequences:
             return []
+        if self._host is not None:
+            return await self._host.score(sequences, places)
         if self._engine is None:
-            self._engine = asyncio.create_task(Engine.start(self._settings))
+            self._engine = asyncio.create_task(Engine.start(self.settings))
         # A caller who is cancelled must not take the engine from others who wait for it.
         engine = await asyncio.shield(self._engine)
         return await engine.score(sequences, places)
 
     async def forget(self) -> None:
         """See `Engine.forget`."""
-        if self._engine is not None:
+        if self._host is not None:
+            self._host.forget()
+        elif self._engine is not None:
             engine = await asyncio.shield(self._engine)
             engine.forget()
 
     async def close(self) -> None:
         """End the engine, if one was started."""
-        starting, self._engine = self._engine, None
+        starting, self._engine, self._host = self._engine, None, None
         if starting is not None:
             engine = await starting
             await engine.close()
+
+
+def guest_among(verifiers: Iterable[Verifier], dtype: Dtype) -> LazyScorer | None:
+    """The first reward model of these that can live with a policy of this format; or None."""
+    scorers = (part.scorer for part in parts_of(verifiers) if isinstance(part, RewardVerifier))
+    lazy = (each for each in scorers if isinstance(each, LazyScorer))
+    return next((each for each in lazy if each.settings.dtype is dtype), None)
 
 
 def reward_folder(name: str) -> Path | None:

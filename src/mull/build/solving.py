@@ -1,6 +1,6 @@
 """The Python way in: a problem as text, and names or objects for everything else."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 from pathlib import Path
@@ -21,16 +21,18 @@ from mull.build.models import (
     open_model,
 )
 from mull.build.plan import Judge, SearchChoice, plan_again, plan_search
+from mull.build.rewards import guest_among
 from mull.build.schemes import BY_PROVIDER, PRICES
 from mull.build.strategies import SearchSettings
 from mull.core.errors import BadInputError, BudgetError, UnknownNameError
 from mull.core.expansion import Thinking
 from mull.core.problem import AnswerKind, Problem
-from mull.core.protocols import Journal, Policy, Strategy
+from mull.core.protocols import Journal, Policy, Strategy, Verifier
 from mull.core.solution import Solution
 from mull.core.spec import Spec
 from mull.core.state import replay
 from mull.core.usage import Budget, Limit
+from mull.engine import Dtype
 from mull.solver import Observer
 from mull.solver.recorder import ignore
 from mull.solver.solver import solution_of
@@ -108,7 +110,8 @@ async def solve_async(
     width = width if wish is None else None
     settings = SearchSettings(n, width, temperature, max_tokens, thinking)
     plan = plan_search(asked, SearchChoice(strategy, settings, verifier, guide, wish))
-    async with aclosing(plan), open_journal(journal) as kept, _opened(source) as opened:
+    opening = _opened(source, plan.verifiers)
+    async with aclosing(plan), open_journal(journal) as kept, opening as opened:
         await plan.open()
         return (
             await plan.fitted(opened)
@@ -169,7 +172,7 @@ async def resume_async(
             state.started, strategy=strategy, verifier=verifier, guide=guide, config=config
         )
         source = chosen_by(spec.policy, config.key_uses) if model is None else _source(model)
-        async with aclosing(plan), _opened(source) as opened:
+        async with aclosing(plan), _opened(source, plan.verifiers) as opened:
             await plan.open()
             return await plan.solver(opened, kept).resume(solve_id, extra=extra, observer=on_event)
 
@@ -241,12 +244,20 @@ def _source(model: str | ModelChoice | OpenModel | Policy) -> ModelChoice | Open
 
 
 @asynccontextmanager
-async def _opened(source: ModelChoice | OpenModel) -> AsyncGenerator[OpenModel, None]:
-    """Open what is not open; what the caller opened stays the caller's."""
+async def _opened(
+    source: ModelChoice | OpenModel, verifiers: Sequence[Verifier]
+) -> AsyncGenerator[OpenModel, None]:
+    """Open what is not open; what the caller opened stays the caller's.
+
+    A reward model that judges for a checkpoint shares its process and its memory.
+    """
     if isinstance(source, OpenModel):
         yield source
         return
-    async with open_model(source) as opened:
+    guest = None
+    if source.checkpoint is not None:
+        guest = guest_among(verifiers, Dtype(source.spec.options["dtype"]))
+    async with open_model(source, guest=guest) as opened:
         yield opened
 
 

@@ -20,8 +20,8 @@ class LoneAttention:
 
     def __init__(self, store: Store, tip: Tip, start: int, groups: int) -> None:
         memory = store.memory
-        self.size: Final = memory.size
-        """Blocks of the memory it was made for; it must not outlive a change."""
+        self.version: Final = memory.version
+        """Of the memory it was made for; it must not outlive a change."""
         self.node: Final = tip.node
         self._memory = memory
         self._start = start

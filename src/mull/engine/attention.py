@@ -76,7 +76,7 @@ class RowAttention:
         self._groups = groups
         self._row_width = groups * memory.width
         self._layout = layout
-        self._size = memory.size
+        self._version = memory.version
         self._bias = _bias(memory.keys.dtype, memory.keys.device)
         heads, rows, depth = memory.heads, layout.num_rows, memory.width
         # One row more than there are, for nobody.
@@ -108,7 +108,7 @@ class RowAttention:
 
     def holds(self, layout: Layout, memory: Memory) -> bool:
         """Whether it is still good."""
-        return self._layout is layout and self._size == memory.size
+        return self._layout is layout and self._version == memory.version
 
     def begin(self, offsets: NDArray[np.int64]) -> None:
         """Let each row's tokens stand at these places (N, w) among those the row has to itself."""

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mull.engine.alone import LoneAttention
-from mull.engine.blocks import BLOCK
+from mull.engine.blocks import BLOCK, BlockIds
+from mull.engine.cap import Cap
 from mull.engine.counts import Counts
 from mull.engine.drafting import Window, decide, guess
 from mull.engine.layout import Family, Layout, lay_out
@@ -55,10 +56,12 @@ class Batch:
         decoder: InferenceDecoder,
         settings: EngineSettings,
         draft: InferenceDecoder | None = None,
+        cap: Cap | None = None,
     ) -> None:
         self._decoder = decoder
         self._max_rows = settings.max_rows
-        self._store = Store(decoder, settings.max_kv_bytes, draft)
+        self._store = Store(decoder, cap or Cap(settings.max_kv_bytes), draft)
+        self._store.on_move = self._renumber
         self._rows = Rows(settings.max_rows, settings.punctuation, decoder.config.vocab_size)
         self._width = 1 if draft is None else settings.draft_tokens
         self._passes = Passes(decoder, self._store, self._store.memory, width=self._width)
@@ -97,6 +100,7 @@ class Batch:
         """Forget these, wherever they are; what they held is free at once."""
         gone = set(numbers)
         self._waiting.remove(gone)
+        self._store.cap.content(self._store)  # who is first now will be refused anew
         for reader in self._readers:
             if reader.number in gone:
                 self._store.promised -= reader.place.promised
@@ -204,7 +208,8 @@ class Batch:
 
     def _admit(self) -> None:
         """Let in whom there is room for, were each to grow to its limit; the others wait."""
-        while (request := self._waiting.first()) is not None:
+        cap = self._store.cap
+        while (request := self._waiting.first()) is not None and cap.may_admit(self._store):
             if self._rows.count + len(self._readers) >= self._max_rows:
                 break
             beginning = request.prompt[:-1]
@@ -212,7 +217,9 @@ class Batch:
             # What is guessed beyond the limit has to stand somewhere, too.
             cost, promised = self._store.cost(beginning), -(-(left + self._width - 1) // BLOCK)
             if cost.blocks + promised > self._store.spare:
+                cap.refuse(self._store)
                 break
+            cap.content(self._store)
             number = self._waiting.take()
             self._store.promised += promised
             place = Place(self._store.begin(beginning), left, promised, cost.known)
@@ -260,7 +267,7 @@ class Batch:
     def _lone_attention(self, tip: Tip) -> LoneAttention | None:
         """How a row by itself attends from here; None where its sequence is scattered."""
         lone = self._lone
-        if lone is None or lone.node is not tip.node or lone.size != self._store.memory.size:
+        if lone is None or lone.node is not tip.node or lone.version != self._store.memory.version:
             self._lone = LoneAttention.of(self._store, tip, self._passes.groups)
         else:
             lone.move(tip.length)
@@ -290,6 +297,11 @@ class Batch:
             families = self._families()  # first of all: it orders the rows
             self._layout = lay_out(families, self._rows.blocks, self._rows.num_blocks)
         return self._layout
+
+    def _renumber(self, moved: BlockIds) -> None:
+        """Blocks have other numbers now."""
+        self._rows.renumber(moved)
+        self._layout = self._lone = None
 
     def _families(self) -> list[Family]:
         members = dict[Tip, list[int]]()

@@ -35,6 +35,17 @@ class BlockPool:
         self._taken = np.pad(self._taken, (0, size - self.size))
         self.size = size
 
+    @property
+    def taken(self) -> BlockIds:
+        """What somebody holds, in ascending order."""
+        return np.flatnonzero(self._taken)
+
+    def rearrange(self, held: BlockIds, size: int) -> None:
+        """These blocks are held now, and there are so many in all."""
+        self._taken = np.zeros(size, np.bool_)
+        self._taken[held] = True
+        self.size = size
+
     def take_low(self, count: int) -> BlockIds:
         """The lowest free blocks, in ascending order."""
         return self._take(np.flatnonzero(~self._taken)[:count], count)

@@ -150,6 +150,7 @@ class Engine:
         `BadInputError` for what cannot be read and `EngineError` if the worker dies.
         """
         ready = self._open()
+        ready = ready.judge or ready
         if not ready.num_outputs:
             raise BadInputError(
                 "the engine runs a policy, which scores nothing", hint="open a reward model"
@@ -308,11 +309,12 @@ _BOUNDARIES: Final = tuple(Boundary)
 
 
 def _check_room(settings: EngineSettings, ready: Ready) -> None:
-    if settings.max_rows < 1 or settings.max_kv_bytes < ready.bytes_per_sequence:
+    needed = max(each.bytes_per_sequence for each in (ready, ready.judge) if each)
+    if settings.max_rows < 1 or settings.max_kv_bytes < needed:
         raise BadInputError(
             f"engine settings `max_rows` {settings.max_rows} and `max_kv_bytes` "
             f"{settings.max_kv_bytes} leave no room for one row",
-            hint=f"one row of this model needs {ready.bytes_per_sequence} bytes",
+            hint=f"one row of this model needs {needed} bytes",
         )
     if not 1 <= settings.draft_tokens <= BLOCK:
         raise BadInputError(

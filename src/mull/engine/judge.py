@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 
+from mull.engine.cap import Cap
 from mull.engine.counts import Counts
 from mull.engine.prefixes import PrefixNode
 from mull.engine.reading import ChainAttention, chains_of
@@ -38,10 +39,12 @@ class Open(NamedTuple):
 class Judge:
     """All that is read and all that waits. The worker owns it."""
 
-    def __init__(self, model: InferenceJudge, settings: EngineSettings) -> None:
+    def __init__(
+        self, model: InferenceJudge, settings: EngineSettings, cap: Cap | None = None
+    ) -> None:
         self._model = model
         self._groups = model.config.num_heads // model.config.num_kv_heads
-        self._store = Store(model, settings.max_kv_bytes)
+        self._store = Store(model, cap or Cap(settings.max_kv_bytes))
         self._waiting = WaitingLine[Reading]()
         self._open = list[Open]()
         self._counts = Counts()
@@ -70,6 +73,7 @@ class Judge:
         """Forget these, wherever they are."""
         gone = set(numbers)
         self._waiting.remove(gone)
+        self._store.cap.content(self._store)  # who is first now will be refused anew
         for each in self._open:
             if each.number in gone:
                 self._store.end(each.tip)
@@ -99,10 +103,13 @@ class Judge:
 
     def _admit(self) -> None:
         """Let in whom there is room for; the others wait."""
-        while (reading := self._waiting.first()) is not None:
+        cap = self._store.cap
+        while (reading := self._waiting.first()) is not None and cap.may_admit(self._store):
             cost = self._store.cost(reading.token_ids)
             if cost.blocks > self._store.spare:
+                cap.refuse(self._store)
                 break
+            cap.content(self._store)
             number, tip = self._waiting.take(), self._store.begin(reading.token_ids)
             self._open.append(Open(number, reading, tip, cost.known))
             self._counts.admit(len(reading.token_ids), cost.known)

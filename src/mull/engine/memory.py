@@ -37,6 +37,8 @@ class Memory:
         self._key_places = torch.arange(self.heads * self.width, device=self._device) * BLOCK
         self._key_places = self._key_places.view(self.heads, self.width)
         self._value_places = torch.arange(self.heads, device=self._device) * BLOCK
+        self.version = 0
+        """Of where everything lies; what was made for another is no longer good."""
         self._views()
 
     @property
@@ -53,8 +55,17 @@ class Memory:
         self.outputs[: len(outputs)] = outputs
         self._views()
 
+    def rearrange(self, sources: Tensor) -> None:
+        """Let each block hold what now stands in its source (size,), and be no more than those."""
+        self.keys = self.keys.index_select(1, sources)
+        self.values = self.values.index_select(1, sources)
+        outputs = self.outputs.view(len(self.outputs) // BLOCK, BLOCK, self.outputs.shape[1])
+        self.outputs = outputs.index_select(0, sources).flatten(0, 1)
+        self._views()
+
     def _views(self) -> None:
         """Each layer of both, read in both layouts."""
+        self.version += 1
         shape = (-1, self.heads, self.width)
         self.private_keys = [each.view(-1, self.width, BLOCK) for each in self.keys]
         """A layer: (blocks*H, D, 16), all blocks."""

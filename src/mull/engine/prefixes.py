@@ -68,12 +68,12 @@ class Match(NamedTuple):
 class PrefixTree:
     """All shared sequences. What no branch uses stays until its room is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Iterator[int] | None = None) -> None:
         self.root: Final = PrefixNode(None, 0, -1, ())
         self.num_blocks = 0
         self.num_pinned = 0
         """Blocks that a branch needs; the others may be evicted."""
-        self._clock = count(1)
+        self._clock = clock or count(1)
         self._idle = list[tuple[int, int, PrefixNode]]()
         """A heap by last use. Entries whose node has been used since are void."""
 
@@ -121,12 +121,20 @@ class PrefixTree:
             self._offer(node)
             node = node.parent
 
+    @property
+    def oldest(self) -> int | None:
+        """When the block that has been idle longest was last used; None if all are needed."""
+        while self._idle:
+            last_used, _, node = self._idle[0]
+            if last_used == node.last_used and _is_idle(node):
+                return last_used
+            heappop(self._idle)
+        return None
+
     def evict(self) -> int:
         """Drop the block that has been idle longest and that nothing follows; its number."""
-        while True:
-            last_used, _, node = heappop(self._idle)
-            if last_used == node.last_used and _is_idle(node):
-                return self.remove(node)
+        assert self.oldest is not None, "all blocks are needed"
+        return self.remove(heappop(self._idle)[2])
 
     def remove(self, node: PrefixNode) -> int:
         """Drop a block that no branch needs and that nothing follows; its number."""

@@ -1,5 +1,7 @@
 """What is asked of the engine and what it answers. Needs no torch."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
@@ -45,6 +47,8 @@ class EngineSettings:
     """Branches that grow at once; others wait."""
     max_kv_bytes: int = 2 << 30
     """What the key-value cache of all rows may come to, were each to grow to its limit."""
+    judge: Path | None = None
+    """A reward model to be run beside it, in one process and under one cap on memory."""
     draft: Path | None = None
     """The checkpoint of a smaller model of the same vocabulary that guesses ahead; samples have
     the same distribution as without it."""
@@ -252,6 +256,8 @@ class Ready:
     """What the longest sequence may take in memory."""
     num_outputs: int = 0
     """Of a reward model, the distance from its training among them; 0 of one that generates."""
+    judge: Ready | None = None
+    """The reward model beside it."""
 
 
 @dataclass(frozen=True, slots=True)

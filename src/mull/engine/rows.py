@@ -161,6 +161,12 @@ class Rows:
         self._live["blocks"][rows] += 1
         self._live["promised"][rows] -= 1
 
+    def renumber(self, moved: NDArray[np.int64]) -> None:
+        """Every private block has the number that stands at its old one."""
+        held = np.arange(self._blocks.shape[1]) < self._live["blocks"][:, None]
+        blocks = self._blocks[: self.count]
+        blocks[held] = moved[blocks[held]]
+
     def own(self, row: int) -> NDArray[np.int64]:
         """One row's private blocks."""
         return self._blocks[row, : self._live["blocks"][row]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mull.engine.blocks import BLOCK, BlockIds, BlockPool
+from mull.engine.cap import NEVER, Cap
 from mull.engine.memory import Memory
 from mull.engine.prefixes import GONE, Match, PrefixNode, PrefixTree, Tokens
 from mull.models.inference import InferenceTrunk
@@ -71,12 +72,14 @@ class Store:
     """
 
     def __init__(
-        self, network: InferenceTrunk, max_bytes: int, draft: InferenceTrunk | None = None
+        self, network: InferenceTrunk, cap: Cap, draft: InferenceTrunk | None = None
     ) -> None:
         networks = [network] if draft is None else [network, draft]
         self.bytes_per_token: Final = sum(each.bytes_per_token for each in networks)
-        self.tree: Final = PrefixTree()
-        self.pool: Final = BlockPool(max_bytes // (self.bytes_per_token * BLOCK))
+        self._block_bytes: Final = self.bytes_per_token * BLOCK
+        self.cap: Final = cap
+        self.tree: Final = PrefixTree(cap.clock)
+        self.pool: Final = BlockPool(cap.max_bytes // self._block_bytes)
         self.memories: Final = [Memory(each) for each in networks]
         """A block is one of each: what two models keep of the same positions."""
         self.memory: Final = self.memories[0]
@@ -87,11 +90,43 @@ class Store:
         self._moves = list[tuple[BlockIds, BlockIds, BlockIds]]()
         self._unwritten = set[int]()
         """Blocks that these two, of one call, are yet to fill."""
+        self.on_move: Callable[[BlockIds], None] = _forget_moves
+        """Told the new number of every block, by the old one, where blocks were moved."""
+        cap.join(self)
 
     @property
     def spare(self) -> int:
         """Blocks that could be promised."""
-        return self.pool.limit - self.tree.num_pinned - self.num_private - self.promised
+        return self.cap.spare_bytes // self._block_bytes
+
+    @property
+    def needed_bytes(self) -> int:
+        """See `Holder`."""
+        return (self.tree.num_pinned + self.num_private + self.promised) * self._block_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """See `Holder`."""
+        return self.pool.size * self._block_bytes
+
+    @property
+    def oldest(self) -> float:
+        """See `Holder`."""
+        return 0 if self.pool.size > self.pool.num_taken else self._oldest_idle
+
+    @property
+    def _oldest_idle(self) -> float:
+        oldest = self.tree.oldest
+        return NEVER if oldest is None else oldest
+
+    def give(self, num_bytes: int, older: float) -> None:
+        """See `Holder`. Never called while a turn of its own is under way."""
+        wanted = -(-num_bytes // self._block_bytes)
+        while (free := self.pool.size - self.pool.num_taken) < wanted:
+            if self._oldest_idle >= (older if free else NEVER):
+                break
+            self.pool.free(np.array([self.tree.evict()]))
+        self._shrink(self.pool.size - min(free, wanted))
 
     def cost(self, tokens: Tokens) -> Cost:
         """What a branch that begins with these tokens needs."""
@@ -239,7 +274,7 @@ class Store:
         shared = np.array([node.block for node in self.tree.nodes()], np.int64)
         self.pool.check(np.concatenate((private, shared)))
         assert self.promised >= 0, "more is taken than was promised"
-        assert self.spare >= 0, "more is promised than there is"
+        self.cap.check()
         sizes = {memory.size for memory in self.memories}
         assert sizes == {self.pool.size}, "memory and pool differ in size"
         for node in self.tree.nodes():
@@ -306,12 +341,38 @@ class Store:
 
     def _make_room(self, count: int) -> None:
         """Let `count` blocks be free: grow while half of all is in use, evict from then on."""
-        while self.pool.size - self.pool.num_taken < count:
+        while (missing := count - self.pool.size + self.pool.num_taken) > 0:
             idle = self.tree.num_blocks - self.tree.num_pinned
-            if self.pool.size < self.pool.limit and 2 * idle <= self.pool.size:
-                size = min(self.pool.limit, max(FIRST_BLOCKS, 2 * self.pool.size))
-                self.pool.resize(size)
-                for memory in self.memories:
-                    memory.resize(size)
-            else:
+            most = self.cap.room(self) // self._block_bytes
+            if 2 * idle > self.pool.size:
                 self.pool.free(np.array([self.tree.evict()]))
+            elif self.pool.size < most:
+                self._enlarge(min(most, max(FIRST_BLOCKS, 2 * self.pool.size)))
+            elif not self.cap.make_room(self, missing * self._block_bytes, self._oldest_idle):
+                self.pool.free(np.array([self.tree.evict()]))
+
+    def _enlarge(self, size: int) -> None:
+        self.pool.resize(size)
+        for memory in self.memories:
+            memory.resize(size)
+
+    def _shrink(self, size: int) -> None:
+        """Pack what is held into so many blocks: private ones low, shared ones high, in order."""
+        nodes, taken = list(self.tree.nodes()), self.pool.taken
+        shared = np.sort(np.array([node.block for node in nodes], np.int64))
+        private = np.setdiff1d(taken, shared, assume_unique=True)
+        moved = np.full(self.pool.size, GONE)
+        moved[private] = np.arange(len(private))
+        moved[shared] = np.arange(size - len(shared), size)
+        sources = np.zeros(size, np.int64)
+        sources[moved[taken]] = taken
+        for memory in self.memories:
+            memory.rearrange(self.tensor(sources))
+        for node in nodes:
+            node.block = int(moved[node.block])
+        self.pool.rearrange(moved[taken], size)
+        self.on_move(moved)
+
+
+def _forget_moves(moved: BlockIds) -> None:
+    """Where nobody else has block numbers."""

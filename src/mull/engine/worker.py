@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ import torch
 from mull.core.errors import CheckpointError
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
+from mull.engine.cap import Cap
 from mull.engine.judge import Judge
 from mull.engine.requests import (
     Ask,
@@ -46,8 +49,7 @@ def main(descriptor: int) -> None:
         settings = connection.recv()
         assert isinstance(settings, EngineSettings)
         _prepare()
-        work = _judge if is_reward_model(settings.folder) else _batch
-        _serve(connection, *work(settings), owner)
+        _serve(connection, *_opened(settings), owner)
     except (EOFError, ConnectionError):
         return  # the owner has closed the line or died
     except CheckpointError as error:
@@ -62,10 +64,23 @@ def _prepare() -> None:
     torch.set_num_threads(1)
 
 
-def _batch(settings: EngineSettings) -> tuple[Batch, Ready]:
+def _opened(settings: EngineSettings) -> tuple[list[Batch | Judge], Ready]:
+    """All models that this process runs, under one cap."""
+    cap = Cap(settings.max_kv_bytes)
+    if is_reward_model(settings.folder):
+        judge, ready = _judge(settings.folder, settings, cap)
+        return [judge], ready
+    batch, ready = _batch(settings, cap)
+    if settings.judge is None:
+        return [batch], ready
+    judge, beside = _judge(settings.judge, settings, cap)
+    return [batch, judge], replace(ready, judge=beside)
+
+
+def _batch(settings: EngineSettings, cap: Cap) -> tuple[Batch, Ready]:
     network = _decoder(settings.folder, settings)
     if settings.draft is None:
-        return Batch(network, settings), _ready(network)
+        return Batch(network, settings, cap=cap), _ready(network)
     draft = _decoder(settings.draft, settings)
     mine, its = network.config, draft.config
     if mine.vocab_size != its.vocab_size or its.max_positions < mine.max_positions:
@@ -74,7 +89,7 @@ def _batch(settings: EngineSettings) -> tuple[Batch, Ready]:
             "its vocabulary is another, or its window is shorter",
             hint="a draft has its target's tokenizer and at least its window",
         )
-    return Batch(network, settings, draft), _ready(network, draft)
+    return Batch(network, settings, draft, cap), _ready(network, draft)
 
 
 def _decoder(folder: Path, settings: EngineSettings) -> InferenceDecoder:
@@ -84,12 +99,12 @@ def _decoder(folder: Path, settings: EngineSettings) -> InferenceDecoder:
     return InferenceDecoder(decoder, dtype=dtype, device=settings.device)
 
 
-def _judge(settings: EngineSettings) -> tuple[Judge, Ready]:
+def _judge(folder: Path, settings: EngineSettings, cap: Cap) -> tuple[Judge, Ready]:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
-    model, familiarity = load_reward_model(settings.folder, dtype=wide)
+    model, familiarity = load_reward_model(folder, dtype=wide)
     network = InferenceJudge(model, familiarity, dtype=dtype, device=settings.device)
-    return Judge(network, settings), _ready(network)
+    return Judge(network, settings, cap), _ready(network)
 
 
 def _ready(network: InferenceTrunk, *others: InferenceTrunk) -> Ready:
@@ -100,26 +115,40 @@ def _ready(network: InferenceTrunk, *others: InferenceTrunk) -> Ready:
     return Ready(config.vocab_size, config.max_positions, needed, network.num_outputs)
 
 
-def _serve(connection: Connection, work: Batch | Judge, ready: Ready, owner: int) -> None:
+def _serve(
+    connection: Connection, works: Sequence[Batch | Judge], ready: Ready, owner: int
+) -> None:
+    """Take turns; the first of `works` is the model that the engine is asked about."""
     connection.send(ready)
     while os.getppid() == owner:
-        while connection.poll(0 if work.is_busy else IDLE_SECONDS):
-            match work, connection.recv():
-                case Batch(), Submit(requests):
-                    work.add(requests)
-                case Judge(), Read(readings):
-                    work.add(readings)
-                case _, Cancel(numbers):
-                    work.cancel(numbers)
-                case _, Ask(number):
-                    connection.send(Told(number, work.stats()))
-                case _, Forget():
-                    work.forget()
-                case _, other:
-                    raise TypeError(f"no message to an engine: {other!r}")
-        said = work.turn() if work.is_busy else None
-        if said is not None:
-            connection.send(said)
+        while connection.poll(0 if any(work.is_busy for work in works) else IDLE_SECONDS):
+            message = connection.recv()
+            if isinstance(message, Ask):
+                connection.send(Told(message.number, works[0].stats()))
+            else:
+                for work in works:
+                    _tell(work, message)
+        for work in works:
+            said = work.turn() if work.is_busy else None
+            if said is not None:
+                connection.send(said)
+
+
+def _tell(work: Batch | Judge, message: object) -> None:
+    """A message to whom it may concern."""
+    match work, message:
+        case Batch(), Submit(requests):
+            work.add(requests)
+        case Judge(), Read(readings):
+            work.add(readings)
+        case _, Cancel(numbers):
+            work.cancel(numbers)
+        case _, Forget():
+            work.forget()
+        case _, Submit() | Read():
+            pass
+        case _:
+            raise TypeError(f"no message to an engine: {message!r}")
 
 
 def _last_words(connection: Connection, broken: Broken) -> None:

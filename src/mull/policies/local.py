@@ -263,6 +263,7 @@ async def open_local_policy(
     streams: bool = False,
     max_rows: int = 512,
     max_kv_bytes: int = 2 << 30,
+    judge: Path | None = None,
     draft: Path | None = None,
     draft_tokens: int = 4,
 ) -> AsyncGenerator[LocalPolicy, None]:
@@ -270,10 +271,12 @@ async def open_local_policy(
 
     One policy serves any number of solves and batches them together. `name` is what the model is
     called, the folder's name by default; `streams` asks for text token by token. `float32` is best
-    for a few branches at a time, `bfloat16` for hundreds. `draft` is the folder of a smaller model
-    of the same tokenizer, which guesses `draft_tokens` ahead a turn: samples of a seed are others,
-    their distribution is the same. Raises `CheckpointError` for a folder that holds no usable Llama
-    checkpoint or no draft for the other, and `EngineError` if the engine cannot start.
+    for a few branches at a time, `bfloat16` for hundreds. `judge` is the folder of a reward model
+    that shares the engine's process and its `max_kv_bytes`: `policy.engine.score` asks it. `draft`
+    is the folder of a smaller model of the same tokenizer, which guesses `draft_tokens` ahead a
+    turn: samples of a seed are others, their distribution is the same. Raises `CheckpointError` for
+    a folder that holds no usable Llama checkpoint or no draft for the other, and `EngineError` if
+    the engine cannot start.
     """
     config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
     format_ = ChatFormat.load(folder, tokenizer)
@@ -285,6 +288,7 @@ async def open_local_policy(
         device,
         max_rows=max_rows,
         max_kv_bytes=max_kv_bytes,
+        judge=judge,
         draft=draft,
         draft_tokens=draft_tokens,
     )
