@@ -26,11 +26,20 @@ from mull.engine.drafting import Window, decide, guess
 from mull.engine.layout import Family, Layout, lay_out
 from mull.engine.passes import Passes
 from mull.engine.reading import Chain, chains_of
-from mull.engine.requests import Boundary, EngineSettings, EngineStats, Report, Request
+from mull.engine.requests import (
+    Boundary,
+    EngineSettings,
+    EngineStats,
+    Given,
+    Report,
+    Request,
+    Weighed,
+)
 from mull.engine.rows import EVERY, Place, Rows
 from mull.engine.sampling import Drawn, draw
 from mull.engine.store import Branch, Store, Tip
 from mull.engine.waiting import WaitingLine
+from mull.engine.weighing import Text, Weighing
 from mull.models.inference import InferenceDecoder
 
 TOKENS_A_TURN: Final = 1024
@@ -66,7 +75,8 @@ class Batch:
         self._width = 1 if draft is None else settings.draft_tokens
         self._passes = Passes(decoder, self._store, self._store.memory, width=self._width)
         self._draft = draft and Passes(draft, self._store, self._store.memories[1])
-        self._waiting = WaitingLine[Request]()
+        self._waiting = WaitingLine[Request | Given]()
+        self._weighing = Weighing(self._passes, self._store)
         self._readers = list[Reader]()
         self._layout: Layout | None = None
         """None where rows have come, gone or grown into another block."""
@@ -77,9 +87,9 @@ class Batch:
     @property
     def is_busy(self) -> bool:
         """Whether a turn would do anything."""
-        return bool(self._rows.count or self._readers or self._waiting)
+        return bool(self._rows.count or self._readers or self._waiting or self._weighing.open)
 
-    def add(self, requests: Iterable[tuple[int, Request]]) -> None:
+    def add(self, requests: Iterable[tuple[int, Request | Given]]) -> None:
         """Get these in line."""
         self._waiting.add(requests)
 
@@ -87,7 +97,7 @@ class Batch:
         """What it holds now, and what it has done."""
         return self._counts.stats(
             self._store,
-            num_rows=self._rows.count + len(self._readers),
+            num_rows=self._rows.count + len(self._readers) + len(self._weighing.open),
             num_waiting=len(self._waiting),
         )
 
@@ -106,6 +116,7 @@ class Batch:
                 self._store.promised -= reader.place.promised
                 self._store.end(reader.place.tip)
         self._readers = [reader for reader in self._readers if reader.number not in gone]
+        self._weighing.cancel(gone)
         self._retire(self._rows.having(gone))
 
     @torch.inference_mode()
@@ -192,40 +203,62 @@ class Batch:
             flops += count * config.flops_per_token(0) + contexts * context
         return flops
 
+    @torch.inference_mode()
+    def weigh(self) -> Weighed | None:
+        """Weigh texts whose beginning a turn has read; what there is to tell."""
+        start = perf_counter()
+        likelihoods = self._weighing.turn(TOKENS_A_TURN)
+        if not likelihoods:
+            return None
+        self._counts.turn(perf_counter() - start)
+        return Weighed(likelihoods)
+
     def check(self) -> None:
         """Raise AssertionError if rows, memory and line contradict each other."""
         rows = self._rows
         rows.check()
         assert rows.count + len(self._readers) <= self._max_rows, "more rows than there is room for"
-        places = [reader.place for reader in self._readers]
+        places = [reader.place for reader in (*self._readers, *self._weighing.open)]
         private = [rows.own(row) for row in range(rows.count)]
         self._store.check(
             [*rows.tips, *(place.tip for place in places)],
             np.concatenate((*private, np.zeros(0, np.int64))),
         )
-        promised = int(rows.promised.sum()) + sum(place.promised for place in places)
+        promised = int(rows.promised.sum())
+        promised += sum(place.promised for place in places)
         assert self._store.promised == promised, "a promise is forgotten"
 
     def _admit(self) -> None:
         """Let in whom there is room for, were each to grow to its limit; the others wait."""
-        cap = self._store.cap
-        while (request := self._waiting.first()) is not None and cap.may_admit(self._store):
+        store, cap = self._store, self._store.cap
+        while (asked := self._waiting.first()) is not None and cap.may_admit(store):
             if self._rows.count + len(self._readers) >= self._max_rows:
                 break
-            beginning = request.prompt[:-1]
-            left = min(request.max_tokens, self._decoder.config.max_positions - len(request.prompt))
+            tokens, num_shared, left = self._wants(asked)
             # What is guessed beyond the limit has to stand somewhere, too.
-            cost, promised = self._store.cost(beginning), -(-(left + self._width - 1) // BLOCK)
-            if cost.blocks + promised > self._store.spare:
-                cap.refuse(self._store)
+            promised = -(-(left + self._width - 1) // BLOCK)
+            cost = store.cost(tokens[:num_shared])
+            if cost.blocks + promised > store.spare:
+                cap.refuse(store)
                 break
-            cap.content(self._store)
+            cap.content(store)
             number = self._waiting.take()
-            self._store.promised += promised
-            place = Place(self._store.begin(beginning), left, promised, cost.known)
-            self._readers.append(Reader(number, request, place))
-            self._counts.admit(len(request.prompt), cost.known)
+            store.promised += promised
+            place = Place(store.begin(tokens[:num_shared]), left, promised, cost.known)
+            if isinstance(asked, Request):
+                self._readers.append(Reader(number, asked, place))
+            else:
+                self._weighing.open.append(Text(number, asked, place))
+            self._counts.admit(len(tokens), cost.known)
         self._let_draw()
+
+    def _wants(self, asked: Request | Given) -> tuple[tuple[int, ...], int, int]:
+        """Its known tokens, how many of them others may share, and how many come behind those."""
+        if isinstance(asked, Given):
+            return asked.token_ids, asked.start - 1, asked.num_read
+        length = len(asked.prompt)
+        left = min(asked.max_tokens, self._decoder.config.max_positions - length)
+        return asked.prompt, length - 1, left
 
     def _let_draw(self) -> None:
         """Those whose beginning is computed become rows."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from mull.core.errors import BadInputError, CheckpointError, EngineError, MullError
 from mull.engine.blocks import BLOCK
@@ -30,8 +30,10 @@ from mull.engine.requests import (
     EngineSettings,
     EngineStats,
     Forget,
+    Given,
     Judged,
     Judgement,
+    Likelihood,
     Piece,
     Read,
     Reading,
@@ -40,13 +42,16 @@ from mull.engine.requests import (
     Request,
     Submit,
     Told,
+    Weigh,
+    Weighed,
 )
 
 PATIENCE: Final = 5.0
 """Seconds a worker gets to end by itself before it is killed."""
 
 
-Message = EngineSettings | Submit | Read | Cancel | Forget | Ask
+Said = TypeVar("Said")
+Message = EngineSettings | Submit | Weigh | Read | Cancel | Forget | Ask
 Mail = list[Piece] | MullError
 
 
@@ -74,6 +79,7 @@ class Engine:
         self._error: MullError | None = None
         self._flights = dict[int, Flight]()
         self._readings = dict[int, asyncio.Future[Judgement]]()
+        self._texts = dict[int, asyncio.Future[Likelihood]]()
         self._asked = dict[int, asyncio.Future[EngineStats]]()
         self._numbers = count()
         # Sending waits while the worker is in a turn, so it has a thread; receiving has another.
@@ -157,13 +163,34 @@ class Engine:
             )
         _check_reading(sequences, places, ready)
         readings = list(zip(self._numbers, map(Reading, sequences, places), strict=False))
-        futures = {number: self._loop.create_future() for number, _ in readings}
-        self._readings.update(futures)
-        self._send(Read(readings))
+        return await self._answers(self._readings, Read(readings), [each for each, _ in readings])
+
+    async def likelihoods(
+        self, sequences: Sequence[tuple[int, ...]], starts: Sequence[int]
+    ) -> list[Likelihood]:
+        """How probable a policy finds each token sequence from the token at `start` on, in order.
+
+        What stands before is read once for all that share it. Raises `BadInputError` for what
+        cannot be read and `EngineError` if the worker dies.
+        """
+        ready = self._open()
+        if ready.num_outputs:
+            raise BadInputError("a reward model gives tokens no probabilities", hint="use `score`")
+        _check_reading(sequences, [(start - 1, start) for start in starts], ready)
+        givens = list(zip(self._numbers, map(Given, sequences, starts), strict=False))
+        return await self._answers(self._texts, Weigh(givens), [each for each, _ in givens])
+
+    async def _answers(
+        self, waiting: dict[int, asyncio.Future[Said]], asked: Message, numbers: Sequence[int]
+    ) -> list[Said]:
+        """Send this, and wait for an answer to each number of it."""
+        futures = {number: self._loop.create_future() for number in numbers}
+        waiting.update(futures)
+        self._send(asked)
         try:
             return await asyncio.gather(*futures.values())
         finally:
-            unread = [number for number in futures if self._readings.pop(number, None)]
+            unread = [number for number in futures if waiting.pop(number, None)]
             if unread:
                 self._send(Cancel(unread))
 
@@ -234,10 +261,9 @@ class Engine:
             case Report():
                 self._deliver(message)
             case Judged(judgements):
-                for number, judgement in judgements:
-                    reading = self._readings.pop(number, None)
-                    if reading is not None and not reading.done():
-                        reading.set_result(judgement)
+                _resolve(self._readings, judgements)
+            case Weighed(likelihoods):
+                _resolve(self._texts, likelihoods)
             case Told(number, stats):
                 asked = self._asked.pop(number, None)
                 if asked is not None and not asked.done():
@@ -286,7 +312,8 @@ class Engine:
             self._ready.set_exception(error)
         for flight in set(self._flights.values()):
             flight.inbox.put_nowait(error)
-        for future in (*self._readings.values(), *self._asked.values()):
+        waiting = (*self._readings.values(), *self._texts.values(), *self._asked.values())
+        for future in waiting:
             if not future.done():
                 future.set_exception(error)
 
@@ -303,6 +330,14 @@ class Engine:
         self._receiver.join()
         self._connection.close()
         self._line.detach()
+
+
+def _resolve(waiting: dict[int, asyncio.Future[Said]], answers: list[tuple[int, Said]]) -> None:
+    """Answer those who still wait."""
+    for number, answer in answers:
+        future = waiting.pop(number, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
 
 
 _BOUNDARIES: Final = tuple(Boundary)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mull.engine.blocks import BLOCK, BlockIds
 from mull.engine.memory import Memory
 from mull.engine.prefixes import PrefixNode
 from mull.engine.store import Store, Tip
@@ -27,12 +28,22 @@ class Chain(NamedTuple):
 
     tokens: tuple[int, ...]
     tip: Tip
-    """Where they end."""
+    """Where they end; or begin, where they stand in blocks of their own."""
+    blocks: BlockIds | None = None
+    """Those blocks."""
 
     @property
     def positions(self) -> NDArray[np.int64]:
         """Their places in the sequence."""
-        return np.arange(self.tip.length - len(self.tokens), self.tip.length)
+        start = self.tip.length - (0 if self.blocks is not None else len(self.tokens))
+        return np.arange(start, start + len(self.tokens))
+
+    def path(self, store: Store) -> NDArray[np.int64]:
+        """The positions in memory of the whole sequence, up to the last of them."""
+        if self.blocks is None:
+            return store.slots(self.tip)
+        own = (self.blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()[: len(self.tokens)]
+        return np.concatenate((store.slots(self.tip), own))
 
 
 def chains_of(nodes: Sequence[PrefixNode]) -> list[Chain]:
@@ -85,7 +96,7 @@ class ChainAttention:
         self, chains: Sequence[Chain], store: Store, groups: int, memory: Memory | None = None
     ) -> None:
         self._store, self._memory, self._groups = store, memory or store.memory, groups
-        paths = [store.slots(chain.tip) for chain in chains]
+        paths = [chain.path(store) for chain in chains]
         counts = [len(chain.tokens) for chain in chains]
         self.slots: Final = store.tensor(
             np.concatenate([path[-count:] for path, count in zip(paths, counts, strict=True)])

@@ -81,6 +81,35 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """One text whose tokens are to be weighed, not drawn."""
+
+    token_ids: tuple[int, ...]
+    start: int
+    """The first token that is weighed: at least 1, below the text's length."""
+
+    @property
+    def num_read(self) -> int:
+        """Tokens that have to be read to weigh it: the last one is none of them."""
+        return len(self.token_ids) - self.start
+
+    @property
+    def weight(self) -> int:
+        """Tokens that it may take to serve it."""
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How probable the model finds a given text."""
+
+    logprobs: tuple[float, ...]
+    """Natural logarithms of its tokens from `start` on, each after all before it, untempered."""
+    cached_tokens: int
+    """How many of the text's tokens had been read for another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One text that a reward model is to judge."""
 
@@ -230,6 +259,20 @@ class Read:
     """To the worker of a reward model: judge these, each under a number of its own."""
 
     readings: Sequence[tuple[int, Reading]]
+
+
+@dataclass(frozen=True, slots=True)
+class Weigh:
+    """To the worker: say how probable these are, each under a number of its own."""
+
+    givens: Sequence[tuple[int, Given]]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """From the worker: how probable these are."""
+
+    likelihoods: list[tuple[int, Likelihood]]
 
 
 @dataclass(frozen=True, slots=True)

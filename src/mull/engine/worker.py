@@ -26,10 +26,14 @@ from mull.engine.requests import (
     Cancel,
     EngineSettings,
     Forget,
+    Judged,
     Read,
     Ready,
+    Report,
     Submit,
     Told,
+    Weigh,
+    Weighed,
 )
 from mull.models.checkpoint import load_checkpoint
 from mull.models.inference import InferenceDecoder, InferenceJudge, InferenceTrunk
@@ -129,9 +133,13 @@ def _serve(
                 for work in works:
                     _tell(work, message)
         for work in works:
-            said = work.turn() if work.is_busy else None
-            if said is not None:
-                connection.send(said)
+            for said in _turn(work) if work.is_busy else ():
+                if said is not None:
+                    connection.send(said)
+
+
+def _turn(work: Batch | Judge) -> tuple[Report | Judged | Weighed | None, ...]:
+    return (work.turn(), work.weigh()) if isinstance(work, Batch) else (work.turn(),)
 
 
 def _tell(work: Batch | Judge, message: object) -> None:
@@ -139,13 +147,15 @@ def _tell(work: Batch | Judge, message: object) -> None:
     match work, message:
         case Batch(), Submit(requests):
             work.add(requests)
+        case Batch(), Weigh(givens):
+            work.add(givens)
         case Judge(), Read(readings):
             work.add(readings)
         case _, Cancel(numbers):
             work.cancel(numbers)
         case _, Forget():
             work.forget()
-        case _, Submit() | Read():
+        case _, Submit() | Read() | Weigh():
             pass
         case _:
             raise TypeError(f"no message to an engine: {message!r}")

@@ -22,9 +22,10 @@ from mull.core.expansion import (
     Grown,
     NodeId,
     Outcome,
+    Thinking,
 )
 from mull.core.protocols import Capabilities
-from mull.core.steps import Step, StepKind
+from mull.core.steps import Step, StepKind, Trajectory
 from mull.core.usage import Usage
 from mull.engine import Boundary, Dtype, Engine, EngineSettings, EngineStats, Piece, Request
 from mull.models.config import ModelConfig
@@ -151,6 +152,19 @@ class LocalPolicy:
 
     async def release(self, node_ids: Collection[NodeId]) -> None:
         """The engine drops what it needs room for, the oldest first; nothing has to be freed."""
+
+    async def logprobs(self, trajectories: Sequence[Trajectory]) -> list[tuple[float, ...]]:
+        """How probable the model finds the tokens of each trajectory, whoever wrote them.
+
+        Natural logarithms under the untempered model, a token each, as `Step.logprobs` of what it
+        drew itself. `BadInputError` for a trajectory without tokens, or beyond the window.
+        """
+        prompts = [self.format.prompt(each.problem, Thinking.AUTO) for each in trajectories]
+        texts = [
+            prompt + each.token_ids for prompt, each in zip(prompts, trajectories, strict=True)
+        ]
+        told = await self.engine.likelihoods(texts, [*map(len, prompts)])
+        return [each.logprobs for each in told]
 
     async def stats(self) -> EngineStats:
         """What its engine holds now and what it has done; EngineError if that has died."""
