@@ -13,7 +13,7 @@ import pytest_asyncio
 from doubles import PROBLEM, solver_with
 from toys import NEWLINE, STOP, TOKENIZER, TOY, write_toy_checkpoint
 
-from mull.core.errors import CheckpointError, PolicyError
+from mull.core.errors import BadInputError, CheckpointError, PolicyError
 from mull.core.expansion import (
     Branch,
     BranchId,
@@ -261,6 +261,17 @@ async def test_no_call_spends_more_than_its_quote(policy: LocalPolicy) -> None:
         assert spent.flops <= quote.flops
         assert spent.prompt_tokens == quote.prompt_tokens
         assert spent.seconds == 0
+
+
+async def test_what_it_drew_is_as_probable_when_it_is_given(policy: LocalPolicy) -> None:
+    grown = await grow(policy, [call_of(7), call_of(8)])
+    paths = [Trajectory(PROBLEM, tuple(each.step for each in steps)) for steps in grown.values()]
+    told = await policy.logprobs(paths)
+    for path, logprobs in zip(paths, told, strict=True):
+        own = [each for step in path.steps for each in step.logprobs]
+        assert logprobs == pytest.approx(own, abs=2e-6)
+    with pytest.raises(BadInputError):
+        await policy.logprobs([Trajectory(PROBLEM, ())])
 
 
 async def test_the_window_bounds_quote_and_growth(policy: LocalPolicy) -> None:
