@@ -64,22 +64,26 @@ def engine(
 
 
 def _show(results: Mapping[str, Sequence["Speed"]], limits: "Limits") -> None:
-    from mull.evaluation.speed import OURS, WORKLOADS, share_of_matrix_rate
+    from mull.evaluation.speed import WORKLOADS, ours, share_of_matrix_rate
 
     for name, speeds in results.items():
-        best = max((each for each in speeds if each.engine.startswith(OURS)), key=_typical)
-        table = Table(name, "tokens per CPU-second", "mull is faster by", "least", "most")
+        best, compiled = ours(speeds)
+        table = Table(name, "tokens per CPU-second", "mull is faster by", "compiled, by")
         for each in speeds:
-            times = (f"{ratio:.2f}" for ratio in best.over(each))
+            times = [_times(one.over(each)) for one in (best, compiled) if one is not None]
             table.add_row(each.engine, f"{each.typical:,.0f}", *times)
         show_table(table)
         if name == WORKLOADS["best-of-64"].name:
-            show(f"{share_of_matrix_rate(best, limits):.0%} of the matrix rate at 64 rows")
+            shares = [share_of_matrix_rate(one, limits) for one in (best, compiled) if one]
+            told = ", compiled ".join(f"{share:.0%}" for share in shares)
+            show(f"{told} of the matrix rate at 64 rows")
     show(
         f"matrix rate at 64 rows, fp32: {limits.matrix_flops / 1e9:.0f} GFLOP/s; "
         f"reading memory: {limits.read_bytes / 1e9:.0f} GB/s"
     )
 
 
-def _typical(speed: "Speed") -> float:
-    return speed.typical
+def _times(ratios: tuple[float, float, float]) -> str:
+    """The median of a repeat's ratios, the least and the most."""
+    median, least, most = ratios
+    return f"{median:.2f} ({least:.2f} to {most:.2f})"

@@ -24,6 +24,7 @@ from mull.engine.cap import Cap
 from mull.engine.counts import Counts
 from mull.engine.drafting import Window, decide, guess
 from mull.engine.layout import Family, Layout, lay_out
+from mull.engine.native import Native
 from mull.engine.passes import Passes
 from mull.engine.reading import Chain, chains_of
 from mull.engine.requests import (
@@ -66,6 +67,7 @@ class Batch:
         settings: EngineSettings,
         draft: InferenceDecoder | None = None,
         cap: Cap | None = None,
+        library: Native | None = None,
     ) -> None:
         self._decoder = decoder
         self._max_rows = settings.max_rows
@@ -73,8 +75,10 @@ class Batch:
         self._store.on_move = self._renumber
         self._rows = Rows(settings.max_rows, settings.punctuation, decoder.config.vocab_size)
         self._width = 1 if draft is None else settings.draft_tokens
-        self._passes = Passes(decoder, self._store, self._store.memory, width=self._width)
-        self._draft = draft and Passes(draft, self._store, self._store.memories[1])
+        self._library = library
+        memories = self._store.memories
+        self._passes = Passes(decoder, self._store, memories[0], width=self._width, library=library)
+        self._draft = draft and Passes(draft, self._store, memories[1], library=library)
         self._waiting = WaitingLine[Request | Given]()
         self._weighing = Weighing(self._passes, self._store)
         self._readers = list[Reader]()
@@ -141,7 +145,8 @@ class Batch:
             return self._guessed(self._draft, chains)
         if self._draft is not None:
             self._draft.computed(NOTHING, NOTHING, None, chains)
-        hidden = self._computed(chains) if self._rows.count != 1 else self._computed_alone(chains)
+        is_alone = self._rows.count == 1 and self._library is None
+        hidden = self._computed_alone(chains) if is_alone else self._computed(chains)
         if not self._rows.count:
             return None
         return draw(self._decoder.logits(hidden), self._rows.draws())

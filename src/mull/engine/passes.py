@@ -15,6 +15,7 @@ from torch import Tensor
 from mull.engine.attention import RowAttention
 from mull.engine.layout import Layout
 from mull.engine.memory import Memory
+from mull.engine.native import Native, NativeRowAttention
 from mull.engine.reading import Chain, ChainAttention
 from mull.engine.store import Store
 from mull.models.inference import Attend, InferenceDecoder
@@ -24,30 +25,46 @@ class Passes:
     """Passes of one model. The batch owns it."""
 
     def __init__(
-        self, decoder: InferenceDecoder, store: Store, memory: Memory, *, width: int = 1
+        self,
+        decoder: InferenceDecoder,
+        store: Store,
+        memory: Memory,
+        *,
+        width: int = 1,
+        library: Native | None = None,
     ) -> None:
         self.decoder = decoder
         self.groups = decoder.config.num_heads // decoder.config.num_kv_heads
         self._store = store
         self._memory = memory
         self._width = width
-        self._attention: RowAttention | None = None
+        self._library = library
+        self.decoder.kernels = library
+        self._attention: RowAttention | NativeRowAttention | None = None
         """Good for as long as rows neither come, go nor grow into another block."""
 
-    def over_rows(self, layout: Layout, offsets: NDArray[np.int64]) -> RowAttention:
+    def over_rows(
+        self, layout: Layout, offsets: NDArray[np.int64]
+    ) -> RowAttention | NativeRowAttention:
         """How rows attend from these places (N, w) among those they have to themselves."""
         attention = self._attention
         if attention is None or not attention.holds(layout, self._memory):
-            attention = RowAttention(layout, self._memory, self.groups, width=self._width)
+            attention = self._made_for(layout)
         attention.begin(offsets)
         self._attention = attention
         return attention
+
+    def _made_for(self, layout: Layout) -> RowAttention | NativeRowAttention:
+        made_of, width = (layout, self._memory, self.groups), self._width
+        if self._library is None:
+            return RowAttention(*made_of, width=width)
+        return NativeRowAttention(self._library, *made_of, width=width)
 
     def computed(
         self,
         tokens: NDArray[np.int64],
         positions: NDArray[np.int64],
-        drawing: RowAttention | None,
+        drawing: Attend | None,
         chains: Sequence[Chain] = (),
     ) -> Tensor:
         """Hidden states (N*w, C) after rows' tokens (N*w,); chains are read along the way."""

@@ -15,15 +15,17 @@ from typing import Final
 
 import torch
 
-from mull.core.errors import CheckpointError
+from mull.core.errors import CheckpointError, EngineError
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
 from mull.engine.cap import Cap
 from mull.engine.judge import Judge
+from mull.engine.native import Native, native
 from mull.engine.requests import (
     Ask,
     Broken,
     Cancel,
+    Dtype,
     EngineSettings,
     Forget,
     Judged,
@@ -84,7 +86,8 @@ def _opened(settings: EngineSettings) -> tuple[list[Batch | Judge], Ready]:
 def _batch(settings: EngineSettings, cap: Cap) -> tuple[Batch, Ready]:
     network = _decoder(settings.folder, settings)
     if settings.draft is None:
-        return Batch(network, settings, cap=cap), _ready(network)
+        library = _library(network, settings)
+        return Batch(network, settings, cap=cap, library=library), _ready(network)
     draft = _decoder(settings.draft, settings)
     mine, its = network.config, draft.config
     if mine.vocab_size != its.vocab_size or its.max_positions < mine.max_positions:
@@ -93,7 +96,23 @@ def _batch(settings: EngineSettings, cap: Cap) -> tuple[Batch, Ready]:
             "its vocabulary is another, or its window is shorter",
             hint="a draft has its target's tokenizer and at least its window",
         )
-    return Batch(network, settings, draft, cap), _ready(network, draft)
+    # One library serves both, if their heads are of one width.
+    library = _library(network, settings) if mine.head_dim == its.head_dim else None
+    return Batch(network, settings, draft, cap, library), _ready(network, draft)
+
+
+def _library(network: InferenceDecoder, settings: EngineSettings) -> Native | None:
+    """What is compiled for this model, if that is asked for; says why where nothing is."""
+    if not settings.native:
+        return None
+    reason = "only float32 on a CPU is compiled"
+    if settings.dtype is Dtype.FLOAT32 and settings.device == "cpu":
+        try:
+            return native(network.config)
+        except EngineError as error:
+            reason = error.message
+    sys.stderr.write(f"engine: goes on without compiled parts: {reason}\n")
+    return None
 
 
 def _decoder(folder: Path, settings: EngineSettings) -> InferenceDecoder:

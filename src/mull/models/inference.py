@@ -71,6 +71,20 @@ class FusedBlock:
         )
 
 
+class Kernels(Protocol):
+    """Some operations as one pass over memory each. Arguments are addresses and numbers."""
+
+    @property
+    def norm(self) -> Callable[[int, int, int, int, int], None]:
+        """Of x, into out; rows, width, and how many numbers a row of x has."""
+        ...
+
+    @property
+    def gate(self) -> Callable[[int, int, int, int], None]:
+        """Silu of the first half of each row, times the second; rows, half a row's width."""
+        ...
+
+
 class Scratch:
     """Room for one pass over N tokens. Its parts are views, made once."""
 
@@ -93,6 +107,7 @@ class Scratch:
         self.wide: Final = like.new_empty((count, 2 * config.ffn_size))
         self.gate: Final = self.wide.narrow(1, 0, config.ffn_size)
         self.up: Final = self.wide.narrow(1, config.ffn_size, config.ffn_size)
+        self.gated: Final = like.new_empty((count, config.ffn_size))
 
 
 class InferenceTrunk:
@@ -119,6 +134,8 @@ class InferenceTrunk:
         turns = torch.complex(cosines[0, 0, :, :half], sines[0, 0, :, :half])
         self._turns = turns[:, None].to(device)  # (positions, 1, D/2)
         self._scratch: Scratch | None = None
+        self.kernels: Kernels | None = None
+        """Used in place of torch's operations; for fp32 on a CPU."""
 
     @property
     def bytes_per_token(self) -> int:
@@ -146,7 +163,7 @@ class InferenceTrunk:
             room.stream.addmm_(mixed, block.mix)
             self._norm(room)
             torch.mm(room.normed, block.widen, out=room.wide)
-            room.stream.addmm_(functional.silu(room.gate).mul_(room.up), block.narrow)
+            room.stream.addmm_(self._gated(room), block.narrow)
             if early is not None and layer == 0:
                 early.copy_(room.stream)
         self._norm(room)
@@ -163,8 +180,20 @@ class InferenceTrunk:
         scale = trunk.norm.weight * self.config.hidden_size**0.5
         return (weight * scale).t().contiguous().to(self.device, self._wide)
 
+    def _gated(self, room: Scratch) -> Tensor:
+        if self.kernels is None:
+            return functional.silu(room.gate).mul_(room.up)
+        rows, width = room.gated.shape
+        self.kernels.gate(room.wide.data_ptr(), room.gated.data_ptr(), rows, width)
+        return room.gated
+
     def _norm(self, room: Scratch) -> None:
         """Each row over its length with the margin's column: a root mean square with epsilon."""
+        if self.kernels is not None:
+            rows, width = room.normed.shape
+            at = room.x.data_ptr(), room.normed.data_ptr()
+            self.kernels.norm(*at, rows, width, width + MARGIN)
+            return
         # Torch leaves the types of `linalg` open.
         norm = cast("Callable[..., Tensor]", torch.linalg.vector_norm)  # pyright: ignore[reportUnknownMemberType]
         norm(room.x, dim=1, keepdim=True, dtype=self._wide, out=room.length)
