@@ -48,6 +48,8 @@ CONTROL: Final = (
     "best_first+early_stop=true+guide=oracle",
 )
 """The first must lose. The second is what a guide that knows what is possible would give."""
+HARD: Final = ("best_first+early_stop=true+width=4",)
+"""Four steps a wave: what is hard takes long, and a wave looks at the whole tree."""
 CLAIMS: Final[tuple[str, ...]] = (BEST_FIRST, "best_first+early_stop=true+guide=random")
 """What exploring chose, and the control that must lose; named here before they are confirmed.
 
@@ -78,6 +80,8 @@ class Stage:
     rollouts: Mapping[int, int]
     """Recorded a problem, by level."""
     rows: tuple[Row, ...]
+    is_hard: bool = False
+    """Only problems that a thousand blind walks do not solve."""
 
 
 LEVELS: Final = (6, 4, 5)
@@ -86,6 +90,10 @@ LEVELS: Final = (6, 4, 5)
 def _rows(budgets: tuple[int, ...], *strategies: str, count: int | None = None) -> tuple[Row, ...]:
     """One row a level, all budgets on the same problems."""
     return tuple(Row(level, budgets, strategies, count) for level in LEVELS)
+
+
+def _hard_rows(*strategies: str) -> tuple[Row, ...]:
+    return (Row(6, (16, 64), strategies), Row(6, (256,), (*SAMPLED[:-1], *HARD)))
 
 
 STAGES: Final[Mapping[str, Stage]] = {
@@ -109,6 +117,10 @@ STAGES: Final[Mapping[str, Stage]] = {
             *_rows((256,), *SAMPLED[:-1], BEST_FIRST),
         ),
     ),
+    "explore-hard": Stage(
+        0, {6: 60}, {6: 256}, _hard_rows(*SAMPLED[:-1], *HARD, BEST_FIRST, *MCTS), is_hard=True
+    ),
+    "confirm-hard": Stage(100, {6: 300}, {6: 256}, _hard_rows(*SAMPLED[:-1], *HARD), is_hard=True),
 }
 
 
@@ -120,6 +132,7 @@ def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None)
         level=row.level,
         count=count or row.count or stage.counts[row.level],
         skip=stage.skip,
+        is_hard=stage.is_hard,
     )
     return EvalConfig(
         problems,

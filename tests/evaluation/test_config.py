@@ -12,7 +12,9 @@ from mull.evaluation.config import differences
 from mull.evaluation.controls import RandomGuide
 from mull.evaluation.runner import solver_for
 from mull.policies.scripted import ScriptedPolicy
+from mull.puzzles import Countdown, puzzle_of
 from mull.search import STRATEGIES, strategy_options
+from mull.tasks import blind_successes
 
 
 def test_arms_about_votes_and_greedy_have_no_verifier(config: EvalConfig) -> None:
@@ -164,3 +166,28 @@ def test_differences_are_named_by_their_path() -> None:
         "`e` is unset there and 2 here",
     ]
     assert differences(there, there) == []
+
+
+def test_hard_problems_are_those_that_blind_walks_do_not_solve() -> None:
+    """They follow one another as the others do: a set begins where the one before it ended."""
+    hard = ProblemSet("countdown", level=6, count=4, is_hard=True)
+    both = hard.examples()
+    second = replace(hard, count=2, skip=2).examples()
+    assert [each.id for each in second] == [each.id for each in both[2:]]
+    puzzles = [puzzle_of(each.problem) for each in both]
+    solved = blind_successes(
+        [puzzle for puzzle in puzzles if isinstance(puzzle, Countdown)], num_samples=1_024, seed=0
+    )
+    assert solved == [0, 0, 0, 0]
+    assert hard.name == "countdown level 6, hard"
+
+
+@pytest.mark.parametrize("problems", [{"task": "chain", "level": 5}, {"task": "countdown"}])
+def test_only_generated_countdowns_are_known_to_be_hard(problems: dict[str, object]) -> None:
+    with pytest.raises(BadInputError):
+        ProblemSet(is_hard=True, **problems)  # type: ignore[arg-type]
+
+
+def test_a_level_without_hard_problems_says_so() -> None:
+    with pytest.raises(BadInputError, match="level 3 has too few hard problems"):
+        ProblemSet("countdown", level=3, count=1, is_hard=True).examples()

@@ -9,9 +9,11 @@ from typing import Final
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind
+from mull.puzzles import Countdown, puzzle_of
 from mull.tasks import (
     TASKS,
     Example,
+    blind_successes,
     generate,
     is_task_file,
     read_examples,
@@ -25,6 +27,10 @@ _SHOWN: Final = 5
 """Bad lines of a file that are named one by one; the rest are counted."""
 GAME_LEVEL: Final = 4
 """Numbers in every problem of the suites."""
+BLIND_WALKS: Final = 1_024
+"""Blind walks by which hard problems are told: whichever model is asked, they are the same."""
+MAX_RARITY: Final = 256
+"""Problems looked at for one that is hard, before a level is said to have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,17 @@ class ProblemSet:
     """Of the file's content: a file that was changed is another task."""
     skip: int = 0
     """Problems to leave out from the start: sets that follow one another have none in common."""
+    is_hard: bool = False
+    """Of generated countdown only those problems that no one of `BLIND_WALKS` blind walks solves;
+    `count` and `skip` are of these. With 6 numbers it is one in twenty."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
             raise BadInputError(f"`count` is {self.count}; it must be at least 1")
         if self.skip < 0:
             raise BadInputError(f"`skip` is {self.skip}; it must be at least 0")
+        if self.is_hard and (self.task != "countdown" or self.level is None):
+            raise BadInputError("only generated countdown problems are known to be hard")
         if self.is_file:
             self._look_at_file()
             return
@@ -92,7 +103,7 @@ class ProblemSet:
         """What a report calls it."""
         if self.is_file:
             return Path(self.task).stem
-        return f"{self.task} {self.suite or f'level {self.level}'}"
+        return f"{self.task} {self.suite or f'level {self.level}'}{', hard' * self.is_hard}"
 
     @property
     def depth(self) -> int:
@@ -114,7 +125,7 @@ class ProblemSet:
             return self._first([*filter(self._is_usable, examples)], f"`{self.task}`")
         if self.suite is None:
             wanted = self.skip + (self.count or 100)
-            return generate(self.task, self.level or 0, wanted, self.seed, "test")[self.skip :]
+            return self._generated(wanted)[self.skip : wanted]
         examples = suite_named(self.suite)
         if any(example.task != self.task for example in examples):
             raise BadInputError(
@@ -122,6 +133,17 @@ class ProblemSet:
                 hint=f"it belongs to task `{examples[0].task}`",
             )
         return self._first(examples, f"suite `{self.suite}`")
+
+    def _generated(self, wanted: int) -> list[Example]:
+        """So many at least, or BadInputError."""
+        size = wanted
+        while size <= wanted * MAX_RARITY:
+            examples = generate(self.task, self.level or 0, size, self.seed, "test")
+            kept = _hard(examples) if self.is_hard else examples
+            if len(kept) >= wanted:
+                return kept
+            size *= 2
+        raise BadInputError(f"level {self.level} has too few hard problems")
 
     def _is_usable(self, example: Example) -> bool:
         """Whether the reference of a program holds tests; what does not is named."""
@@ -138,3 +160,10 @@ class ProblemSet:
         if wanted > len(examples):
             raise BadInputError(f"{what} has {len(examples)} problems, fewer than {wanted}")
         return examples[self.skip :][: self.count]
+
+
+def _hard(examples: list[Example]) -> list[Example]:
+    pairs = [(each, puzzle_of(each.problem)) for each in examples]
+    known = [(each, puzzle) for each, puzzle in pairs if isinstance(puzzle, Countdown)]
+    solved = blind_successes([puzzle for _, puzzle in known], num_samples=BLIND_WALKS, seed=0)
+    return [each for (each, _), count in zip(known, solved, strict=True) if not count]
