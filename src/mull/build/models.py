@@ -126,6 +126,7 @@ async def open_model(
     device: str = "cpu",
     dtype: Dtype = Dtype.FLOAT32,
     max_rows: int = 512,
+    max_kv_bytes: int = 2 << 30,
     streams: bool = False,
     guest: LazyScorer | None = None,
 ) -> AsyncGenerator[OpenModel, None]:
@@ -137,6 +138,8 @@ async def open_model(
         dtype: Numerical format: float32 is best for a few attempts at a time, bfloat16 for
             hundreds.
         max_rows: Attempts that grow at once; more wait.
+        max_kv_bytes: What keys and values may take; where it is full, what is asked for least is
+            forgotten, and read again when it is needed.
         streams: Whether observers see the text of a checkpoint token by token.
         guest: A reward model to be run in a checkpoint's process and memory.
 
@@ -158,6 +161,7 @@ async def open_model(
         dtype=Dtype(choice.spec.options["dtype"]),
         device=device,
         max_rows=max_rows,
+        max_kv_bytes=max_kv_bytes,
         streams=streams,
         draft=choice.draft and choice.draft.folder,
         judge=guest and guest.settings.folder,

@@ -55,6 +55,7 @@ from mull.engine import Dtype
 from mull.evaluation import Axis, Bench, EvalConfig, ProblemSet, Report
 from mull.evaluation import evaluate as run_evaluation
 from mull.evaluation.config import LOCAL_TOKENS
+from mull.evaluation.evaluate import KV_BYTES
 from mull.evaluation.runner import DEFAULT_ROWS
 from mull.tasks import TASKS, Form
 
@@ -159,7 +160,8 @@ def _tokens_for(settings: Config, models: Sequence[str]) -> int:
 def _open(
     config: Config, device: str, name: str, dtype: Dtype, rows: int
 ) -> AbstractAsyncContextManager[OpenModel]:
-    return open_model(config.model(name, dtype=dtype), device=device, max_rows=rows)
+    model = config.model(name, dtype=dtype)
+    return open_model(model, device=device, max_rows=rows, max_kv_bytes=KV_BYTES)
 
 
 def _suite_or_level(

@@ -42,6 +42,10 @@ BANK: Final = "bank"
 _NO_TREE: Final = SearchTree(Problem.of("?"), "", 0)
 """What a strategy that draws whole answers asks of it, it asks of every problem."""
 
+KV_BYTES: Final = 6 << 30
+"""Of one engine: room for the trees of all searches that run at once, so that what an arm costs
+does not depend on how many stand beside it. Only what is used is taken."""
+
 ModelOpener = Callable[[str, Dtype, int], AbstractAsyncContextManager[OpenModel]]
 """From a name, a numerical format and the branches that are to grow at once."""
 
@@ -50,7 +54,7 @@ def open_here(
     name: str, dtype: Dtype, rows: int, *, device: str = "cpu"
 ) -> AbstractAsyncContextManager[OpenModel]:
     """The opener of models on this machine."""
-    return open_model(name, device=device, dtype=dtype, max_rows=rows)
+    return open_model(name, device=device, dtype=dtype, max_rows=rows, max_kv_bytes=KV_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
