@@ -340,11 +340,15 @@ class Store:
             self._unread.append(node)
 
     def _make_room(self, count: int) -> None:
-        """Let `count` blocks be free: grow while half of all is in use, evict from then on."""
+        """Let `count` blocks be free: grow while half of all is in use, evict from then on.
+
+        Idle blocks may be more than that as long as they are a quarter of the cap: trees of many
+        searches that grow a step at a time are nearly all idle, and would be read again and again.
+        """
         while (missing := count - self.pool.size + self.pool.num_taken) > 0:
             idle = self.tree.num_blocks - self.tree.num_pinned
             most = self.cap.room(self) // self._block_bytes
-            if 2 * idle > self.pool.size:
+            if 2 * idle > self.pool.size and 4 * idle * self._block_bytes > self.cap.max_bytes:
                 self.pool.free(np.array([self.tree.evict()]))
             elif self.pool.size < most:
                 self._enlarge(min(most, max(FIRST_BLOCKS, 2 * self.pool.size)))
