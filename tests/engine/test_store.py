@@ -18,7 +18,7 @@ from mull.engine.cap import Cap
 from mull.engine.memory import Memory
 from mull.engine.reading import chains_of
 from mull.engine.store import Branch as Private
-from mull.engine.store import Store, Tip
+from mull.engine.store import FIRST_BLOCKS, Store, Tip
 from mull.models.inference import InferenceDecoder
 
 SMALL = InferenceDecoder(
@@ -233,6 +233,22 @@ class Machine:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(("times", "are_kept"), [(4, True), (1, False)])
+def test_idle_trees_are_kept_while_a_quarter_of_the_cap_holds_them(
+    *, times: int, are_kept: bool
+) -> None:
+    """Twice the first blocks are read and left: all stay under a cap of eight times those."""
+    store = Store(SMALL, Cap(2 * times * FIRST_BLOCKS * BLOCK * SMALL.bytes_per_token))
+    for number in range(2 * FIRST_BLOCKS):
+        tip = store.begin((number,) * BLOCK)
+        for node in store.take_unread(BLOCK):
+            node.computed = len(node.tokens)
+        store.end(tip)
+    assert store.tree.num_pinned == 0
+    assert (store.tree.num_blocks == 2 * FIRST_BLOCKS) == are_kept
+    store.check([], np.array([], np.int64))
+
+
 def test_no_order_of_events_loses_a_block_or_shares_one_wrongly() -> None:
     for seed in range(20):
         Machine(seed).run(500)
