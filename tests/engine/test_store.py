@@ -17,8 +17,8 @@ from mull.engine.blocks import BLOCK, BlockIds
 from mull.engine.cap import Cap
 from mull.engine.memory import Memory
 from mull.engine.reading import chains_of
-from mull.engine.store import Branch as Private
 from mull.engine.store import FIRST_BLOCKS, Store, Tip
+from mull.engine.store import Branch as Private
 from mull.models.inference import InferenceDecoder
 
 SMALL = InferenceDecoder(
