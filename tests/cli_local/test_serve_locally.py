@@ -1,46 +1,21 @@
 """`mull serve` as its users run it: a process, the shipped model, OpenAI's client."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import openai
 import pytest
+from servers.mull import mull_server
 
 GAME = "Use 4, 9, 10 and 13 once each with + - * / to make 24."
 
 
-@contextmanager
-def server(
-    journal: Path, *options: str
-) -> Generator[tuple[str, subprocess.Popen[str]], None, None]:
-    """Its address and its process, for as long as the block lasts."""
-    command = [sys.executable, "-m", "mull", "serve", "--port", "0", "--journal", str(journal)]
-    process = subprocess.Popen(  # noqa: S603  (our own command)
-        [*command, "--model", "mull-mini", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    with process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            yield line.split(" at ")[1].strip(), process
-        finally:
-            process.kill()
-
-
 @pytest.mark.slow
 def test_the_shipped_model_answers_openais_client_and_ends_when_told(tmp_path: Path) -> None:
-    with server(tmp_path / "served.db") as (address, process):
+    with mull_server(tmp_path / "served.db", "--model", "mull-mini") as (address, process):
         client = openai.OpenAI(base_url=address, api_key="any", max_retries=0)
         game: Any = [{"role": "user", "content": GAME}]
         checked: Any = client.chat.completions.create(

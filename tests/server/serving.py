@@ -75,12 +75,17 @@ async def serving(
 
 @asynccontextmanager
 async def before(
-    upstream: FakeServer, accounts: Accounts | None = None, key: str = "any"
+    upstream: FakeServer,
+    accounts: Accounts | None = None,
+    key: str = "any",
+    *,
+    queue: Scheduler | None = None,
 ) -> AsyncGenerator[tuple[AsyncOpenAI, Gateway], None]:
     """A gateway before an upstream server, and OpenAI's client."""
     async with open_model(f"openai:{upstream.url}#{MODEL}") as model:
         models = {"far": model}
-        solves = Solves(models, MemoryJournal(), accounts or Accounts.open_to_all())
+        queues = {} if queue is None else {"far": queue}
+        solves = Solves(models, MemoryJournal(), accounts or Accounts.open_to_all(), queues)
         gateway = Gateway(models, solves)
         async with (
             listening(app_of(gateway), Place(port=0)) as url,

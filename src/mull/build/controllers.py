@@ -71,7 +71,7 @@ def controller_spec(wish: Wish, problem: Problem, verifier: Verifier | None) -> 
             "`quality` means nothing here: nobody can check a free text, and no two are the same",
             hint="name a verifier, or say what kind of answer is wanted",
         )
-    agreement = wish.agreements.get(_kind(problem))
+    agreement = wish.agreements.get(kind_of(problem))
     if wish.abstain and verifier is None and agreement is None:
         raise BadInputError(
             "`abstain` would keep back every answer: nothing here can say whether one is right",
@@ -129,6 +129,7 @@ def read_agreements(path: Path) -> Agreements:
         ) from error
 
 
-def _kind(problem: Problem) -> str:
+def kind_of(problem: Problem) -> str:
+    """What agreements are kept by: the family of a built-in puzzle, else the kind of answer."""
     puzzle = puzzle_of(problem)
     return problem.answer_kind.value if puzzle is None else puzzle.name

@@ -130,6 +130,13 @@ COMMANDS: Final = (
         extra="eval",
     ),
     Command(
+        "calibrate",
+        "calibrate.calibrate",
+        "Find out how often a model's majority is right, on problems whose answers are known.",
+        _MEASURING,
+        extra="eval",
+    ),
+    Command(
         "audit",
         "audit.audit",
         "Measure reward models on fresh held-out problems: ranking of states, choice of answers.",

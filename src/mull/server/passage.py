@@ -138,8 +138,10 @@ class Passing:
             message = f"the server of model `{self.head.model}` gave no completion"
             raise upstream_failed(message, retryable=False) from error
         self._count(answer.usage)
-        if not answer.choices:
-            message = f"the server of model `{self.head.model}` gave no choices"
+        wanted = self.head.n or 1
+        if len(answer.choices) < wanted:  # some servers leave `n` unread
+            found = f"{len(answer.choices)} of {wanted} choices"
+            message = f"the server of model `{self.head.model}` gave {found}"
             raise upstream_failed(message, retryable=False)
         await self.exchange.send_bytes(data, ((b"content-type", b"application/json"),))
 
