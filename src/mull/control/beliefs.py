@@ -44,17 +44,19 @@ class Belief(Protocol):
 class Agreement:
     """P(right) of a majority's answer, from its share of the votes and their number.
 
-    sigmoid(bias + slope * logit((top + 1/2) / (votes + 1)) + growth * log(votes)), fitted on graded
-    samples of one model and one kind of problem.
+    ceiling * sigmoid(bias + slope * logit((top + 1/2) / (votes + 1)) + growth * log(votes)), fitted
+    on graded samples of one model and one kind of problem.
     """
 
     bias: float
     slope: float
     growth: float
+    ceiling: float = 1.0
+    """What no agreement exceeds: the rest is errors that the model makes every time."""
 
     def __call__(self, top: int, votes: int) -> float:
         share, number = self.features(top, votes)
-        return sigmoid(self.bias + self.slope * share + self.growth * number)
+        return self.ceiling * sigmoid(self.bias + self.slope * share + self.growth * number)
 
     @staticmethod
     def features(top: int, votes: int) -> tuple[float, float]:

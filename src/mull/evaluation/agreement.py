@@ -32,8 +32,12 @@ ORDERS: Final = 8
 """In which the samples of a problem are looked at."""
 COUNTS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Votes after which a majority is looked at."""
+CEILINGS: Final = tuple(step / 20 for step in range(20, 7, -1))
+"""Of which the likeliest is taken; the highest of equals."""
 RIDGE: Final = 1e-3
 """Holds weights where the data would have them infinite."""
+EDGE: Final = 1e-9
+"""Keeps logarithms finite."""
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +87,7 @@ def _ballots(recorded: RecordedSet, problem: RecordedProblem, tree: SearchTree) 
 
 
 def fit(problems: Sequence[Ballots], *, seed: int = 0) -> Agreement:
-    """The likeliest map, every problem with one weight, by Newton's method.
+    """The likeliest map, every problem with one weight, by likelihood.
 
     BadInputError where nothing can be learned: fewer than 10 problems with a vote.
     """
@@ -97,8 +101,10 @@ def fit(problems: Sequence[Ballots], *, seed: int = 0) -> Agreement:
     weights = np.concatenate([np.full(len(each), 1 / len(each)) for each in rows])
     points = np.array([point for each in rows for point in each], dtype=np.float64)
     inputs = np.column_stack([np.ones(len(points)), points[:, :2]])
-    found = _likeliest(inputs, points[:, 2], weights)
-    return Agreement(*map(float, found))
+    fits = [_likeliest(inputs, points[:, 2], weights, ceiling) for ceiling in CEILINGS]
+    best = max(range(len(fits)), key=lambda each: fits[each][1])
+    bias, slope, growth = map(float, fits[best][0])
+    return Agreement(bias, slope, growth, CEILINGS[best])
 
 
 def _points(problem: Ballots, seed: int) -> Iterator[tuple[float, float, float]]:
@@ -111,17 +117,24 @@ def _points(problem: Ballots, seed: int) -> Iterator[tuple[float, float, float]]
                 yield (*Agreement.features(top, votes), float(right))
 
 
-def _likeliest(inputs: Floats, right: Floats, weights: Floats) -> Floats:
+def _likeliest(
+    inputs: Floats, right: Floats, weights: Floats, ceiling: float
+) -> tuple[Floats, float]:
+    """The weights of greatest likelihood under a ceiling, by Fisher scoring, and its logarithm."""
     found = np.zeros(inputs.shape[1])
-    for _ in range(50):
-        told = 1 / (1 + np.exp(-inputs @ found))
-        slope = inputs.T @ (weights * (right - told)) - RIDGE * found
-        curve = (inputs * (weights * told * (1 - told))[:, None]).T @ inputs
+    for _ in range(100):
+        share = 1 / (1 + np.exp(-inputs @ found))
+        told = np.clip(ceiling * share, EDGE, 1 - EDGE)
+        rise = ceiling * share * (1 - share) / (told * (1 - told))
+        slope = inputs.T @ (weights * (right - told) * rise) - RIDGE * found
+        curve = (inputs * (weights * told * (1 - told) * rise**2)[:, None]).T @ inputs
         step = np.linalg.solve(curve + RIDGE * np.eye(len(found)), slope)
-        found = found + step
-        if np.abs(step).max() < 1e-9:
+        found = found + step * min(1.0, 1.0 / float(np.abs(step).max() + EDGE))
+        if np.abs(step).max() < 1e-6:
             break
-    return found
+    told = np.clip(ceiling / (1 + np.exp(-inputs @ found)), EDGE, 1 - EDGE)
+    likelihood = weights @ (right * np.log(told) + (1 - right) * np.log(1 - told))
+    return found, float(likelihood) - 0.5 * RIDGE * float(found @ found)
 
 
 @dataclass(frozen=True, slots=True)
