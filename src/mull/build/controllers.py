@@ -1,10 +1,10 @@
 """From a wanted quality to the controller that draws until it is there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from mull.build.answers import answer_keys
 from mull.build.ready import parts_of
@@ -17,7 +17,6 @@ from mull.core.spec import Option, Spec
 from mull.puzzles import puzzle_of
 from mull.search.best_of_n import BestOfN
 from mull.search.self_consistency import SelfConsistency
-from mull.verifiers.reward import RewardVerifier
 
 FIXED: Final = Spec("fixed")
 """Runs its strategy to the end."""
@@ -89,12 +88,20 @@ def controller_spec(wish: Wish, problem: Problem, verifier: Verifier | None) -> 
     return Spec(QUALITY, options)
 
 
+@runtime_checkable
+class Calibrated(Protocol):
+    """A verifier whose scores are chances for some families of problems."""
+
+    @property
+    def calibrated(self) -> Collection[str]:
+        """Those families."""
+        ...
+
+
 def _says_chances(verifier: Verifier, problem: Problem) -> bool:
     """Whether its scores were calibrated for this kind of problem."""
-    puzzle = puzzle_of(problem)
-    family = "" if puzzle is None else puzzle.name
-    judges = [part for part in parts_of([verifier]) if isinstance(part, RewardVerifier)]
-    return any(family in judge.card.calibration for judge in judges)
+    judges = (part for part in parts_of([verifier]) if isinstance(part, Calibrated))
+    return any(kind_of(problem) in judge.calibrated for judge in judges)
 
 
 def controller_of(spec: Spec, strategy: Spec) -> Controller:

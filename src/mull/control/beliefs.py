@@ -89,15 +89,12 @@ class Votes:
 
     def gain(self, draws: int, quality: float) -> float:
         """Of so many more votes for the first two answers, by the beta-binomial of both."""
-        gains = list[float]()
+        after = list[float]()
         for hits, odds in enumerate(beta_binomial(draws, self.top + 1, self.second + 1)):
             votes = self.top + hits, self.second + draws - hits
-            first, other, total = max(votes), min(votes), self.total + draws
-            chance = self._chance(first, other, total)
-            overtaken, others = votes[1] > votes[0], total - first
-            kept = (1.0 - chance) * (other / others if others else 1.0) if overtaken else chance
-            gains.append(odds * 0.5 * ((chance >= quality) + chance - kept))
-        return fsum(gains)
+            chance = self._chance(max(votes), min(votes), self.total + draws)
+            after.append(odds * (chance + (chance >= quality)))
+        return 0.5 * (fsum(after) - self.chance)
 
     def index(self, quality: float, most: int) -> float:
         """See `Belief`."""

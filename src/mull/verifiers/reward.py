@@ -5,7 +5,7 @@ Torch is nowhere here: the model runs behind a `Scorer`, in the engine's process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import exp, fsum, hypot, isfinite, prod, sqrt
 from typing import Final, NamedTuple, Protocol
@@ -109,6 +109,11 @@ class RewardVerifier:
         """What reading all of them afresh costs."""
         judged = (each for each in trajectories if self._refusal(each) is None)
         return sum((self._usage(self.encode(each)) for each in judged), Usage())
+
+    @property
+    def calibrated(self) -> Collection[str]:
+        """Families for which its values are chances."""
+        return self.card.calibration.keys()
 
     async def forget(self) -> None:
         """Let what is asked next cost what it costs alone."""
