@@ -7,8 +7,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK: Final = 16
-"""Positions in a block."""
 SLACK: Final = 32
 """Free blocks that a new run leaves behind it, if it can, to go on in."""
 

@@ -21,8 +21,8 @@ from threading import Thread
 from typing import Final, Self, TypeVar
 
 from mull.core.errors import BadInputError, CheckpointError, EngineError, MullError
-from mull.engine.blocks import BLOCK
 from mull.engine.requests import (
+    BLOCK,
     Ask,
     Boundary,
     Broken,

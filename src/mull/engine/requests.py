@@ -7,9 +7,12 @@ from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from mull.core.expansion import Sampling
+
+BLOCK: Final = 16
+"""Positions in a block of the key-value memory."""
 
 
 class Dtype(StrEnum):
