@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mull.engine.requests import BLOCK as BLOCK
+
 SLACK: Final = 32
 """Free blocks that a new run leaves behind it, if it can, to go on in."""
 
