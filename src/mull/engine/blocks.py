@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mull.engine.requests import BLOCK as BLOCK
+from mull.engine.requests import BLOCK  # noqa: F401  (its other users need numpy anyway)
 
 SLACK: Final = 32
 """Free blocks that a new run leaves behind it, if it can, to go on in."""
