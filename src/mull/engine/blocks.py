@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mull.engine.requests import BLOCK  # noqa: F401  (its other users need numpy anyway)
+from mull.engine.requests import BLOCK
+
+__all__ = ["BLOCK", "SLACK", "BlockIds", "BlockPool"]
 
 SLACK: Final = 32
 """Free blocks that a new run leaves behind it, if it can, to go on in."""
