@@ -137,7 +137,7 @@ async def test_greedy_tokens_are_those_of_our_own_decoder(
     expected = greedy(rig.decoder, rig.prompt(statement), 60, end)
     steps = await grown(policy, calls_for(policy, statement))
     assert [token for each in steps for token in each.step.token_ids] == expected
-    assert sum(each.usage.visible_tokens for each in steps) == len(expected)
+    assert sum(each.usage.completion_tokens for each in steps) == len(expected)
     assert sum(each.usage.prompt_tokens for each in steps) == len(rig.prompt(statement))
     assert steps[0].usage.prompt_tokens > 0
     assert steps[-1].finish is (Finish.STOP if expected[-1] == end else Finish.LENGTH)
@@ -181,6 +181,7 @@ async def test_thoughts_and_answer_are_told_apart(rig: Rig, policy: OpenAIPolicy
         marks = [token for token in ids if token in {think, end_think}]
         thinks = marks[-1] == think if marks else thinks
         assert each.step.kind is (StepKind.THOUGHT if thinks else StepKind.ANSWER)
+        assert not (each.usage.visible_tokens if thinks else each.usage.hidden_tokens)
         kinds.add(each.step.kind)
     # What a random model writes is chance; a shipped one thinks before it answers.
     assert rig.name == "tiny" or kinds == {StepKind.THOUGHT, StepKind.ANSWER}
@@ -253,7 +254,7 @@ async def test_siblings_by_one_request(rig: Rig) -> None:
     prompts = sum(each.usage.prompt_tokens for each in steps)
     assert prompts == 2 * len(rig.prompt(STATEMENTS[0]))
     # Half a character has no id of its own here; its tokens are counted all the same.
-    sizes = [(len(each.step.token_ids), each.usage.visible_tokens) for each in steps]
+    sizes = [(len(each.step.token_ids), each.usage.completion_tokens) for each in steps]
     assert all(ids in {0, visible} for ids, visible in sizes)
     assert any(ids for ids, _ in sizes)
 
@@ -351,7 +352,7 @@ async def test_chat_gives_the_same_answers_whole_but_no_steps(rig: Rig) -> None:
             async for each in chat.expand(calls_for(chat, STATEMENTS[1], kind=ExpansionKind.STEP))
         ]
     assert steps[-1].finish is Finish.LENGTH
-    assert sum(each.usage.visible_tokens for each in steps) == 60
+    assert sum(each.usage.completion_tokens for each in steps) == 60
     assert sum(each.usage.prompt_tokens for each in steps) == len(rig.prompt(STATEMENTS[1]))
     (failed,) = refused
     assert isinstance(failed, Failed)

@@ -113,7 +113,7 @@ class Sample:
         yield from self._report()
         shown = total - hidden - self._shown
         step = replace(last.step, is_final=ending is Ending.TURN)
-        usage = self._charged(shown, hidden)
+        usage = self._charged(shown, hidden, step.kind)
         yield Grown(self.call.branch.id, self._index, step, usage, _FINISHES[ending])
 
     def give_up(self, total: int, reported: Reported | None, *, message: str) -> Iterator[Outcome]:
@@ -148,7 +148,7 @@ class Sample:
     def _report(self) -> Iterator[Grown]:
         """Every complete line as a step with more to follow."""
         for line in self._lines:
-            usage = self._charged(line.num_tokens)
+            usage = self._charged(line.num_tokens, kind=line.step.kind)
             yield Grown(self.call.branch.id, self._index, line.step, usage)
             self._shown += line.num_tokens
             self.call = replace(
@@ -167,8 +167,10 @@ class Sample:
         self._lost += total - self._shown
         return self.fail("tokens lost to a failed request left too few for the answer")
 
-    def _charged(self, visible: int = 0, hidden: int = 0) -> Usage:
-        """These tokens, and what was not charged before."""
+    def _charged(self, shown: int = 0, hidden: int = 0, kind: StepKind = StepKind.ANSWER) -> Usage:
+        """The tokens of a step, and what was not charged before; those of a thought are hidden."""
+        is_thought = kind is StepKind.THOUGHT
+        visible, hidden = (0, hidden + shown) if is_thought else (shown, hidden)
         usage = Usage(self._prompt, self._cached, visible, hidden, discarded_tokens=self._lost)
         self._prompt = self._cached = self._lost = 0
         return usage
