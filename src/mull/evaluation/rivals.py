@@ -55,7 +55,7 @@ class Ours:
 
     def cpu_seconds(self) -> float:
         """See `Runner`."""
-        return time.process_time() + _cpu_seconds(self._engine.worker_id)
+        return time.process_time() + process_seconds(self._engine.worker_id)
 
     def stats(self) -> EngineStats:
         """What its engine has done in all workloads."""
@@ -216,7 +216,7 @@ def _grouped(tokens: torch.Tensor, work: Branching) -> Drawn:
     return [rows[start : start + work.samples] for start in range(0, len(rows), work.samples)]
 
 
-def _cpu_seconds(process_id: int) -> float:
+def process_seconds(process_id: int) -> float:
     """User and system time of a process, all its threads together, by its scheduler's count."""
     stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8")
     user, system = stat.rsplit(")", 1)[1].split()[11:13]

@@ -293,10 +293,9 @@ async def open_local_policy(
     there is a C compiler; by default the environment's MULL_NATIVE says whether. `judge` is the
     folder of a reward model that shares the engine's process and its `max_kv_bytes`:
     `policy.engine.score` asks it. `draft` is the folder of a smaller model of the same tokenizer,
-    which guesses `draft_tokens` ahead a
-    turn: samples of a seed are others, their distribution is the same. Raises `CheckpointError` for
-    a folder that holds no usable Llama checkpoint or no draft for the other, and `EngineError` if
-    the engine cannot start.
+    which guesses `draft_tokens` ahead a turn: samples of a seed are others, their distribution is
+    the same. Raises `CheckpointError` for a folder that holds no usable Llama checkpoint or no
+    draft for the other, and `EngineError` if the engine cannot start.
     """
     config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
     format_ = ChatFormat.load(folder, tokenizer)
