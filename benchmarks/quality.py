@@ -189,7 +189,11 @@ async def shipped(model: str, level: int, count: int, n: int, out: Path) -> None
     agreement = fit(ballots_of(await draw(before)))
     sys.stdout.write(f"fitted on {len(before.problems)} problems: {agreement}\n")
     checker = CountdownChecker()
-    checked: dict[str, Option] = {"n": n, "verifier": "countdown", "max_tokens": MAX_TOKENS}
+    checked: dict[str, Option] = {
+        "n": n,
+        "verifier": checker.source.verifier,
+        "max_tokens": MAX_TOKENS,
+    }
     arms = [
         *(Arm(f"vote of {k}", votes(k)) for k in (4, 8, 16, n)),
         *(

@@ -195,7 +195,8 @@ async def _serve(settings: Settings) -> None:
             resumed = await solves.resume_open()
             say(f"{', '.join(opened)} at {address}/v1")
             if resumed:
-                say(f"{resumed} solves of an earlier server go on")
+                goes = "1 solve goes" if resumed == 1 else f"{resumed} solves go"
+                say(f"{goes} on from an earlier server")
             await until_told_to_end()
             say("ending: no new requests are taken")
             await solves.drain(settings.drain_seconds)

@@ -91,7 +91,7 @@ def order_of(
     problem = problem_of(model, messages, wishes.answer_kind)
     effort = wishes.effort or sampled.effort
     asked = _asked(named, wishes, effort)
-    strategy = _fitting(problem, wishes) if asked == AUTO else asked
+    strategy = _fitting(problem, named, wishes) if asked == AUTO else asked
     if strategy is None:
         choice = _plain(sampled, wishes)
     else:
@@ -160,13 +160,17 @@ def _asked(named: Named, wishes: MullFields, effort: Effort | None) -> str | Non
     return None if effort in {None, "none", "minimal"} else AUTO
 
 
-def _fitting(problem: Problem, wishes: MullFields) -> str | None:
-    """What `auto` means for a problem."""
+def _fitting(problem: Problem, named: Named, wishes: MullFields) -> str | None:
+    """What `auto` means for a problem; ApiError where a quality is wanted that means nothing."""
     if wishes.verifier is not None or find_verifier("auto", problem.answer_kind) is not None:
         return "best_of_n"
-    is_text = problem.answer_kind is AnswerKind.TEXT
+    if problem.answer_kind is not AnswerKind.TEXT:
+        return "self_consistency"
     # No two free texts are the same answer, so a vote among them would decide nothing.
-    return None if is_text and wishes.quality is None else "self_consistency"
+    if wishes.quality is not None or named.quality is not None:
+        hint = "say what the answer is with `mull.answer_kind`, or name a `mull.verifier`"
+        raise refuse("mull.quality", "nobody can check a free text, and no two agree", hint=hint)
+    return None
 
 
 def _plain(sampled: Sampled, wishes: MullFields) -> SearchChoice:
