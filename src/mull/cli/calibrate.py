@@ -40,6 +40,9 @@ Then, in `mull.toml`: [models.big] ... agreement = "agreement.json\""""
 QUALITIES: Final = (0.5, 0.7, 0.8, 0.9, 0.95)
 """Of the table."""
 
+FEW: Final = 10
+"""Problems with a right majority, below which nothing is certain."""
+
 CountOption = Annotated[int, typer.Option("--n", help="Answers to draw to every problem.", min=2)]
 OutOption = Annotated[
     Path, typer.Option("--out", help="The file to write, or to add kinds to.", dir_okay=False)
@@ -69,6 +72,7 @@ def calibrate(
     drawn = asyncio.run(_draw(choice, examples, settings, seed))
     for kind, ballots in asyncio.run(ballots_by_kind(drawn)).items():
         known[kind] = encode(fit(ballots, seed=seed))
+        _warn_of_few(kind, ballots)
         _show(kind, ballots, reached(ballots, QUALITIES, seed=seed))
     about = f"{n} answers to {len(examples)} problems of {task} by {drawn.model}, seed {seed}"
     out.write_text(json.dumps({"about": about, "agreements": known}, indent=2) + "\n", "utf-8")
@@ -93,6 +97,18 @@ def _known(out: Path) -> dict[str, object]:
             f"`{out}` is there, and does not say what votes are worth",
             hint="name another file with `--out`",
         ) from error
+
+
+def _warn_of_few(kind: str, ballots: list[Ballots]) -> None:
+    """What few right majorities have in common is chance."""
+    found = (each.after(len(each.keys)) for each in ballots)
+    num_right = sum(each is not None and each[2] for each in found)
+    if num_right < FEW:
+        say(
+            f"{kind}: the majority was right on {num_right} of {len(ballots)} problems, too few to "
+            "rely on: give more problems",
+            style="yellow",
+        )
 
 
 def _show(kind: str, ballots: list[Ballots], found: list[Reached]) -> None:
