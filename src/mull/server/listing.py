@@ -1,7 +1,7 @@
 """`/v1/models`, `/health`, `/metrics` and `/openapi.json`."""
 
-from contextlib import suppress
-from typing import Protocol, runtime_checkable
+import asyncio
+from typing import Final, Protocol, runtime_checkable
 
 from mull.core.errors import EngineError
 from mull.engine import EngineStats
@@ -9,6 +9,9 @@ from mull.server.gateway import Gateway
 from mull.server.http import Exchange
 from mull.server.names import offered_names, read_name
 from mull.server.openapi import document
+
+ENGINE_SECONDS: Final = 1.0
+"""That an engine has to say how it is."""
 
 
 @runtime_checkable
@@ -55,9 +58,20 @@ async def metrics(gateway: Gateway, exchange: Exchange) -> None:
     for name, scheduler in gateway.solves.schedulers.items():
         gateway.metrics.calls.labels(name, "running").set(scheduler.queue.num_running)
         gateway.metrics.calls.labels(name, "waiting").set(scheduler.queue.num_waiting)
-    for name, opened in gateway.solves.models.items():
-        if isinstance(opened.policy, HasEngine):
-            with suppress(EngineError):  # one that has died has nothing to tell
-                gateway.metrics.observe_engine(name, await opened.policy.stats())
+    engines = {
+        name: opened.policy
+        for name, opened in gateway.solves.models.items()
+        if isinstance(opened.policy, HasEngine)
+    }
+    await asyncio.gather(*(_observe(gateway, *each) for each in engines.items()))
     kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
     await exchange.send_bytes(gateway.metrics.text(), (kind,))
+
+
+async def _observe(gateway: Gateway, name: str, policy: HasEngine) -> None:
+    """Ask an engine how it is; one that has died, or is stuck, only has it said that it is."""
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            gateway.metrics.observe_engine(name, await policy.stats())
+    except (EngineError, TimeoutError):
+        gateway.metrics.miss_engine(name)

@@ -72,6 +72,7 @@ class Metrics:
     slowdown: Histogram = field(init=False)
     calls: Gauge = field(init=False)
     engine: Gauge = field(init=False)
+    engine_up: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         def counter(name: str, what: str, *labels: str) -> Counter:
@@ -116,8 +117,20 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.engine_up = Gauge(
+            "mull_engine_up",
+            "Whether a local model's engine says how it is.",
+            ("model",),
+            registry=self.registry,
+        )
+
+    def miss_engine(self, model: str) -> None:
+        """An engine was asked and did not say."""
+        self.engine_up.labels(model).set(0)
+
     def observe_engine(self, model: str, stats: EngineStats) -> None:
         """An engine was asked."""
+        self.engine_up.labels(model).set(1)
         derived = ("hit_rate", "rows_a_turn", "tokens_per_second")
         for name in (*(each.name for each in fields(stats)), *derived):
             self.engine.labels(model, name).set(getattr(stats, name))

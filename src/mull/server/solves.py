@@ -7,16 +7,17 @@ id can come back to it, in this process or in the next one.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mull.build import OpenModel, plan_again
+from mull.build import OpenModel, SearchPlan, plan_again
 from mull.core.errors import BadInputError, MullError, UnknownSolveError
 from mull.core.events import Event
 from mull.core.expansion import Delta
 from mull.core.protocols import Journal
 from mull.core.solution import Solution
+from mull.core.spec import Spec
 from mull.core.state import SolveState, replay
 from mull.core.usage import Budget
 from mull.policies.scheduling import Scheduled, Scheduler, Tier
@@ -77,6 +78,8 @@ class Live:
     keeps_going: bool
     """Whether it runs on when nobody watches."""
     budget: Budget
+    queued: Scheduled | None = None
+    """Its place in the queue before its model, if there is one."""
     num_before: int = 0
     """Events of its trace that an earlier run has recorded."""
     num_events: int = field(init=False)
@@ -134,8 +137,9 @@ class Solves:
         self, order: Order, solve_id: str, labels: Mapping[str, str], *, keeps_going: bool = False
     ) -> Live:
         """Begin a solve."""
-        solver = order.plan.solver(self._view(order.model, labels), self.journal)
-        live = Live(solve_id, solver, labels, keeps_going, order.budget)
+        queued = self._queued(order.model, labels, order.plan.strategy)
+        solver = order.plan.solver(self._view(order.model, queued), self.journal)
+        live = Live(solve_id, solver, labels, keeps_going, order.budget, queued)
         solving = solver.solve(
             order.problem,
             budget=order.budget,
@@ -168,22 +172,36 @@ class Solves:
                 f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",
                 hint="serve that model too, or continue it with `mull resume`",
             )
-        solver = plan_again(started).solver(self._view(name, started.labels), self.journal)
+        queued, plan = self._queued(name, started.labels, spec.strategy), plan_again(started)
+        solver = plan.solver(self._view(name, queued), self.journal)
         budget = state.budget if extra is None else state.budget.extended(extra)
-        live = Live(solve_id, solver, started.labels, keeps_going, budget, len(events))
-        payer = self._payer(started.labels)
-        resuming = solver.resume(solve_id, extra=extra, parent=payer, observer=live.observe)
-        return self._run(live, resuming)
+        live = Live(solve_id, solver, started.labels, keeps_going, budget, queued, len(events))
+        return self._run(live, self._resuming(live, plan, extra))
 
-    def _view(self, name: str, labels: Mapping[str, str]) -> OpenModel:
-        """The model as one solve is to use it: behind its queue, if it has one."""
-        model, scheduler = self.models[name], self.schedulers.get(name)
+    async def _resuming(self, live: Live, plan: SearchPlan, extra: Budget | None) -> Solution:
+        """Go on, with the judges that the journal names opened for as long as it takes."""
+        payer = self._payer(live.labels)
+        async with aclosing(plan):
+            await plan.open()
+            return await live.solver.resume(
+                live.solve_id, extra=extra, parent=payer, observer=live.observe
+            )
+
+    def _queued(self, name: str, labels: Mapping[str, str], strategy: Spec) -> Scheduled | None:
+        """A place in the queue before a model, if it has one."""
+        scheduler = self.schedulers.get(name)
         if scheduler is None:
-            return model
+            return None
         tier = Tier(labels.get("tier", Tier.STANDARD))
-        tenant = labels.get("tenant", ANYBODY)
-        program = scheduler.queue.program(tenant, tier)
-        return replace(model, policy=Scheduled(model.policy, scheduler, program))
+        options = strategy.options
+        kind = f"{strategy.name} {options.get('n')} {options.get('width')}"
+        program = scheduler.queue.program(labels.get("tenant", ANYBODY), tier, kind=kind)
+        return Scheduled(self.models[name].policy, scheduler, program)
+
+    def _view(self, name: str, queued: Scheduled | None) -> OpenModel:
+        """The model as one solve is to use it."""
+        model = self.models[name]
+        return model if queued is None else replace(model, policy=queued)
 
     def _payer(self, labels: Mapping[str, str]) -> Payer:
         caller = self.accounts.named(labels.get("tenant", ANYBODY), labels.get("key", ""))
@@ -201,6 +219,8 @@ class Solves:
             self._observe(live, solution)
         finally:
             del self.live[live.solve_id]
+            if live.queued is not None:
+                live.queued.close()
             for watcher in live.watchers:
                 watcher.end()
         return solution

@@ -100,6 +100,10 @@ class Scheduled:
         """Passed on."""
         await self.policy.release(node_ids)
 
+    def close(self) -> None:
+        """The solve makes no more calls."""
+        self.scheduler.queue.close(self.program)
+
     async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
         """Grow every call when its turn comes; those whose turn comes together go together."""
         expanding = _Expanding(self.policy, self.scheduler, can_pause=self._can_pause(calls))

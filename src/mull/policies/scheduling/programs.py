@@ -4,13 +4,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
-from math import log
+from math import inf, log
 from types import MappingProxyType
 from typing import Final
 
 FIRST_CLASS: Final = 16.0
 """Tokens up to which a program is in the first class; each class is twice the one before."""
 _RATIO: Final = 2.0
+ADVANCE: Final = 64.0
+"""Tokens that a call counts for while it runs, on top of those that came: else a burst would look
+free until its tokens come."""
 
 
 class Tier(StrEnum):
@@ -31,8 +34,6 @@ class Ticket:
 
     program: "Program"
     max_tokens: float
-    expected: float = 0.0
-    """What its program was charged when it started."""
     delivered: float = 0.0
     is_running: bool = False
     is_withdrawn: bool = False
@@ -47,13 +48,20 @@ class Program:
     order: int
     """Who came first."""
     service: float = 0.0
-    """Tokens delivered to it, and those expected of its running calls."""
+    """Tokens delivered to it."""
     fair: float = 0.0
     """Its equal share of what its tenant got, up to when it last went idle."""
     joined: float = 0.0
     """Its tenant's `shared` when it last became active."""
     waiting: deque[Ticket] = field(default_factory=deque[Ticket])
     num_running: int = 0
+    kind: str = ""
+    num_calls: float = 0.0
+    """That those of its kind have made; 0 where none has been seen."""
+    num_ended: int = 0
+    """Calls that have ended."""
+    ended_tokens: float = 0.0
+    """What these took."""
 
     @property
     def is_interactive(self) -> bool:
@@ -61,15 +69,42 @@ class Program:
         return self.tier is Tier.INTERACTIVE
 
     @property
+    def to_come(self) -> float:
+        """Tokens that its open calls still take, if they take what its others have taken.
+
+        Where they have had more than that, as much again as they are beyond it; infinite before one
+        has ended.
+        """
+        if not self.num_ended or not self.num_calls:
+            return inf
+        num_open = max(self.num_calls - self.num_ended, self.num_running + len(self.waiting))
+        had = self.service - self.ended_tokens
+        return abs(num_open * self.ended_tokens / self.num_ended - had)
+
+    @property
     def level(self) -> int:
-        """Its class of service, from 0, as its tier counts it."""
-        ratio = self.service / WEIGHTS[self.tier] / FIRST_CLASS
+        """Its class, from 0: of what it has had or has to come, whatever is less, by its tier."""
+        had = self.service + ADVANCE * self.num_running
+        ratio = min(had, self.to_come) / WEIGHTS[self.tier] / FIRST_CLASS
         return 0 if ratio < 1 else 1 + int(log(ratio, _RATIO))
 
     @property
     def is_active(self) -> bool:
         """Whether it has calls here."""
         return bool(self.waiting) or self.num_running > 0
+
+
+@dataclass(slots=True)
+class Kind:
+    """What programs of one kind have made, on average; the newest count for a fiftieth or more."""
+
+    num_seen: int = 0
+    num_calls: float = 0.0
+
+    def see(self, num_calls: int) -> None:
+        """One has ended."""
+        self.num_seen += 1
+        self.num_calls += (num_calls - self.num_calls) / min(self.num_seen, 50)
 
 
 Heap = list[tuple[float, int, Program]]

@@ -4,19 +4,22 @@ A solve (a *program*, as in Autellix, arXiv 2502.13965) makes many calls. Calls 
 requests:
 
 1. Interactive calls go before others while they hold less than their share of the slots.
-2. The tenant with the least service goes first (virtual token counters, arXiv 2401.00588); one that
-   comes back starts level with the others.
-3. Within a tenant a program that has had less than 1/`AGEING` of an equal share of what the tenant
-   got while it was here goes first, every other time: long searches get through, however many short
-   ones keep coming, and short ones however many long ones wait.
-4. Else the program with the least service so far, by classes of 16, 32, 64, … tokens; in one
-   class, who came first.
+2. A program that has had too little of an equal share of what its tenant got while it was here
+   goes first, every other time (`LAG`, `PATIENCE`, `MAX_LAG`): long searches get through, however
+   many short ones keep coming, and short ones however many long ones wait.
+3. Else the program of the lowest class: of what it has had, or of what its open and coming calls
+   will take if they take what its others took, whatever is less; classes are 16, 32, 64, … tokens.
+   So who may be short is tried, and who is nearly done is let go. How many calls will come
+   is what others of its kind have made; how long they are, only its own calls tell: the average of
+   all is wrong for most.
+4. This holds between tenants that have had about the same: one that is more than `LEAD` tokens
+   ahead of another that waits is left out (virtual token counters, arXiv 2401.00588). In one class
+   the less served tenant goes first, then who came first. A tenant that comes back starts level.
 
 A call that runs may give its place to one whose program is of a lower class: `gives_way` says
 whether, `pause` puts it back in line. That is for where a step ends, if the model can go on there.
 
-Service is generated tokens, divided by what the tier's weight is. A call that starts is charged a
-few tokens in advance: else a burst would look free until its tokens come.
+Service is generated tokens, divided by what the tier's weight is.
 """
 
 from dataclasses import dataclass, field
@@ -26,6 +29,7 @@ from typing import Final
 from mull.policies.scheduling.programs import (
     WEIGHTS,
     Heap,
+    Kind,
     Program,
     Tenant,
     Ticket,
@@ -33,11 +37,17 @@ from mull.policies.scheduling.programs import (
     first_of,
 )
 
-AGEING: Final = 1.5
-_ADVANCE: Final = 64.0
-"""Tokens that a call is charged when it starts, at most."""
+LAG: Final = 3.0
+"""Times what it has had that a program may be behind an equal share,"""
+PATIENCE: Final = 1500.0
+"""and so many tokens more;"""
+MAX_LAG: Final = 24_000.0
+"""but never so many."""
+LEAD: Final = 4096.0
+"""Tokens by which a tenant may be ahead of another that waits, if its solve is of a lower class."""
 _GUESS: Final = 256.0
 """Tokens of a call, before any has ended."""
+_MAX_KINDS: Final = 1024
 _SPARE: Final = 64
 """Entries of a heap that may be out of date before it is cleared of them."""
 _MEMORY: Final = 0.02
@@ -78,11 +88,23 @@ class CallQueue:
     _fast: Heap = field(default_factory=Heap)
     """Interactive programs, whoever's they are, by class."""
     _num_programs: int = 0
+    _kinds: dict[str, Kind] = field(default_factory=dict[str, Kind])
+    """The one that was seen last at the end."""
 
-    def program(self, tenant: str, tier: Tier = Tier.STANDARD) -> Program:
-        """A new solve, without calls."""
+    def program(self, tenant: str, tier: Tier = Tier.STANDARD, *, kind: str = "") -> Program:
+        """A new solve, without calls; others of its `kind` tell how many it will make."""
         self._num_programs += 1
-        return Program(tenant, tier, self._num_programs)
+        known = self._kinds.get(kind, Kind()).num_calls
+        return Program(tenant, tier, self._num_programs, kind=kind, num_calls=known)
+
+    def close(self, program: Program) -> None:
+        """The solve makes no more calls."""
+        if program.kind and program.num_ended:
+            kind = self._kinds.pop(program.kind, Kind())
+            kind.see(program.num_ended)
+            self._kinds[program.kind] = kind
+            if len(self._kinds) > _MAX_KINDS:
+                del self._kinds[next(iter(self._kinds))]
 
     def submit(self, program: Program, max_tokens: float) -> Ticket:
         """A call that wants to run."""
@@ -116,15 +138,17 @@ class CallQueue:
         """A running call has generated so many more tokens."""
         if tokens <= 0:
             return
-        before = max(ticket.expected, ticket.delivered)
+        program, tenant = ticket.program, self._tenants[ticket.program.tenant]
         ticket.delivered += tokens
-        self._charge(ticket.program, max(ticket.expected, ticket.delivered) - before)
-        tenant = self._tenants[ticket.program.tenant]
+        program.service += tokens
+        tenant.service += tokens / WEIGHTS[program.tier]
         tenant.shared += tokens / tenant.num_active
 
     def finish(self, ticket: Ticket) -> None:
         """A running call has ended, however."""
         self._stop(ticket)
+        ticket.program.num_ended += 1
+        ticket.program.ended_tokens += ticket.delivered
         self.average += _MEMORY * (ticket.delivered - self.average)
         self._rest(ticket.program)
 
@@ -188,14 +212,21 @@ class CallQueue:
         return self._in_turn()
 
     def _in_turn(self) -> _Choice | None:
-        """The least served tenant's, and in it who has had little."""
+        """Who has fallen behind; else, of tenants that are not far ahead, who is of least class."""
         waiting = [each for each in self._tenants.values() if each.num_waiting]
+        waiting.sort(key=lambda each: each.service)
         if not waiting:
             return None
-        tenant = min(waiting, key=lambda each: each.service)
-        starved = None if tenant.was_starved else self._most_starved(tenant)
-        program = starved or first_of(tenant.ready)
-        return None if program is None else _Choice(program, tenant, starved is not None)
+        least = waiting[0]
+        starved = None if least.was_starved else self._most_starved(least)
+        if starved is not None:
+            return _Choice(starved, least, is_starved=True)
+        near = (each for each in waiting if each.service <= least.service + LEAD)
+        first = [(each, program) for each in near if (program := first_of(each.ready)) is not None]
+        if not first:
+            return None
+        tenant, program = min(first, key=lambda each: each[1].level)
+        return _Choice(program, tenant)
 
     def _most_starved(self, tenant: Tenant) -> Program | None:
         heap = tenant.starving
@@ -210,19 +241,18 @@ class CallQueue:
         return None
 
     def _threshold(self, program: Program) -> float:
-        """`shared` at which the program has had 1/AGEING of its share, and a call is due to it."""
-        return program.joined - program.fair + AGEING * (program.service + self.average)
+        """`shared` at which the program is too far behind its equal share."""
+        lag = min(LAG * program.service + PATIENCE, MAX_LAG)
+        return program.joined - program.fair + program.service + lag
 
     def _start(self, program: Program) -> Ticket:
         ticket = program.waiting.popleft()
         ticket.is_running = True
-        ticket.expected = max(ticket.delivered, min(ticket.max_tokens, self.average, _ADVANCE))
         self._count_waiting(program, -1)
         self._tenants[program.tenant].num_waiting -= 1
         self.num_running += 1
         program.num_running += 1
         self.num_interactive += program.is_interactive
-        self._charge(program, ticket.expected - ticket.delivered)
         return ticket
 
     def _stop(self, ticket: Ticket) -> None:
@@ -230,13 +260,8 @@ class CallQueue:
         self.num_running -= 1
         ticket.program.num_running -= 1
         self.num_interactive -= ticket.program.is_interactive
-        self._charge(ticket.program, min(0.0, ticket.delivered - ticket.expected))
 
     # Counting
-
-    def _charge(self, program: Program, tokens: float) -> None:
-        program.service += tokens
-        self._tenants[program.tenant].service += tokens / WEIGHTS[program.tier]
 
     def _lift(self, tenant: Tenant) -> None:
         """Who was away has saved up nothing."""
