@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1500)]
 CHECKPOINT = Path(mull.__file__).parent / "checkpoints" / "mull-base"
 GAME: Any = [{"role": "user", "content": "Use 4, 9, 10 and 13 once each with + - * / to make 24."}]
 LONG: Any = [{"role": "user", "content": "Use 4, 9, 10 and 13 once each with + - * / to make 977."}]
+PRODUCT: Any = [{"role": "user", "content": "Multiply 47 by 29."}]
 TOOL: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
@@ -117,7 +118,7 @@ def test_errors_are_named_and_no_answers(served: Served) -> None:
 
 
 def test_a_search_counts_every_call_and_thought(served: Served) -> None:
-    best = served.ask(model="bon-8-far")
+    best = served.ask(model="bon-8-far", messages=PRODUCT)
     assert best.usage.mull["calls"] == 8
     assert best.usage.completion_tokens_details.reasoning_tokens > 0
     spent = best.usage.mull
