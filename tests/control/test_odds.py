@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mull.control.odds import (
+    MANY,
     at_least,
     beta_binomial,
     expected_improvement,
@@ -58,6 +59,16 @@ def test_a_majority_holds_as_the_integral_says(top: int, second: int) -> None:
     assert density(Fraction(1, 2)) > 0
     share = mass(Fraction(1, 2), Fraction(1)) / mass(Fraction(0), Fraction(1))
     assert majority_holds(top, second) == pytest.approx(float(share), abs=1e-12)
+
+
+@pytest.mark.parametrize("lead", [0, 3, 7, 12, 20])
+def test_many_votes_are_as_good_as_normal(lead: int) -> None:
+    """Their sum is long, and nobody may wait for one search to weigh ten thousand votes."""
+    second = MANY // 2
+    top = second + lead
+    trials = top + second + 1
+    fewer = sum(comb(trials, count) for count in range(second + 1))
+    assert majority_holds(top, second) == pytest.approx(1 - fewer / 2**trials, abs=0.002)
 
 
 @given(st.integers(0, 7), whole, whole)

@@ -2,6 +2,10 @@
 
 from functools import lru_cache
 from math import comb, erf, exp, lgamma, log, pi, sqrt
+from typing import Final
+
+MANY: Final = 64
+"""Votes, beyond which the sum takes long."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -10,9 +14,12 @@ def majority_holds(top: int, second: int) -> float:
 
     P(theta > 1/2) for theta ~ Beta(top + 1, second + 1), which is 1 - I_0.5(top + 1, second + 1):
     the stopping criterion of Adaptive-Consistency (Aggarwal et al. 2023). It equals
-    P(Binomial(top + second + 1, 1/2) <= top), so it is a sum of whole numbers.
+    P(Binomial(top + second + 1, 1/2) <= top), so it is a sum of whole numbers; of many votes it is
+    taken as normal.
     """
     trials = top + second + 1
+    if trials > MANY:
+        return at_least(0.0, (top - second) / sqrt(trials), 1.0)
     fewer = sum(comb(trials, count) for count in range(second + 1))
     return 1.0 - fewer / 2**trials
 

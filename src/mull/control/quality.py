@@ -1,6 +1,7 @@
 """The controller that draws until an answer is good enough, or more of them are not worth it."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mull.control.beliefs import Agreement, Belief, Misses, Scores, Votes
 from mull.core.answers import AnswerKey, answer_classes, text_key
@@ -11,6 +12,9 @@ from mull.core.protocols import Abstain, Candidate, Decision, Run, Situation, St
 from mull.core.score import Score, Verdict
 from mull.core.spec import Spec
 from mull.core.tree import SearchTree
+
+STRIDE: Final = 32
+"""Of what was drawn, this part is drawn again at least before it is weighed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Quality:
         most = self._most - asked
         reason = self._reason(tree, belief, most) if asked else None
         if reason is None:
-            wanted = max(self.terms.width, belief.soonest(self.terms.quality, most))
+            soonest = belief.soonest(self.terms.quality, most)
+            wanted = max(self.terms.width, soonest, asked // STRIDE)
             return self._up_to(asked + min(wanted, most))
         if self.terms.abstains and not self._is_met(tree, belief):
             return Abstain(self._verdict(tree, belief))
