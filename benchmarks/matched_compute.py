@@ -49,7 +49,7 @@ CONTROL: Final = (
 )
 """The first must lose. The second is what a guide that knows what is possible would give."""
 HARD: Final = ("best_first+early_stop=true+width=4",)
-"""On the level where best-of-256 of `mull-mini` lies between 20 and 90 %. Four steps a wave: what is
+"""Where best-of-256 of `mull-mini` lies between 20 and 90 %. Four steps a wave: what is
 hard takes long, and a wave looks at the whole tree. Nothing is claimed of it: the guide is as large
 as the policy."""
 CLAIMS: Final[tuple[str, ...]] = (
