@@ -117,10 +117,10 @@ STAGES: Final[Mapping[str, Stage]] = {
         {4: 1_000, 5: 400, 6: 800},
         dict.fromkeys(LEVELS, 256),
         (
-            *_rows((16, 64), *SAMPLED[:-1], *CLAIMS[:2]),
+            *_rows((16, 64), *SAMPLED[:-1], BEST_FIRST),
             *_rows((256,), *SAMPLED[:-1], BEST_FIRST),
-            *_rows((64,), *SAMPLED[:-1], CLAIMS[-1]),
-            *_rows((16,), *SAMPLED[:-1], *CLAIMS),
+            *_rows((16,), *SAMPLED[:-1], *CLAIMS[1:]),
+            *_rows((64,), *SAMPLED[:-1], *CLAIMS[1:]),
         ),
     ),
     "explore-hard": Stage(
