@@ -107,8 +107,10 @@ STAGES: Final[Mapping[str, Stage]] = {
         dict.fromkeys(LEVELS, 256),
         (
             *_rows((16,), *SAMPLED, *ONE_BY_ONE, *LEVELWISE, *CONTROL),
-            *_rows((64,), *SAMPLED, *ONE_BY_ONE, *LEVELWISE, *CONTROL),
-            *_rows((256,), *SAMPLED, *ONE_BY_ONE),
+            *_rows((64,), *SAMPLED, BEST_FIRST, *CONTROL),
+            *_rows((256,), *SAMPLED, BEST_FIRST),
+            *_rows((64,), *SAMPLED, *MCTS, "tot_dfs+early_stop=true", *LEVELWISE),
+            *_rows((256,), *SAMPLED, *MCTS, "tot_dfs+early_stop=true"),
             *_rows((256,), *SAMPLED, *LEVELWISE, count=30),
         ),
     ),
@@ -118,7 +120,7 @@ STAGES: Final[Mapping[str, Stage]] = {
         dict.fromkeys(LEVELS, 256),
         (
             *_rows((16, 64), *SAMPLED[:-1], BEST_FIRST),
-            *_rows((256,), *SAMPLED[:-1], BEST_FIRST),
+            *_rows((256,), *SAMPLED[:-1], BEST_FIRST, count=300),
             *_rows((16,), *SAMPLED[:-1], *CLAIMS[1:]),
             *_rows((64,), *SAMPLED[:-1], *CLAIMS[1:]),
         ),
@@ -135,10 +137,11 @@ STAGES: Final[Mapping[str, Stage]] = {
 def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None) -> EvalConfig:
     """The evaluation of a row; `guide` is the name under which it speaks."""
     checker = find_verifier(AUTO, AnswerKind.COUNTDOWN)
+    planned = row.count or stage.counts[row.level]
     problems = ProblemSet(
         "countdown",
         level=row.level,
-        count=count or row.count or stage.counts[row.level],
+        count=min(count or planned, planned),
         skip=stage.skip,
         is_hard=stage.is_hard,
     )
