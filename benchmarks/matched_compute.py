@@ -120,7 +120,7 @@ STAGES: Final[Mapping[str, Stage]] = {
         dict.fromkeys(LEVELS, 256),
         (
             *_rows((16, 64), *SAMPLED[:-1], BEST_FIRST),
-            *_rows((256,), *SAMPLED[:-1], BEST_FIRST, count=300),
+            *_rows((256,), *SAMPLED[:-1], BEST_FIRST, count=200),
             *_rows((16,), *SAMPLED[:-1], *CLAIMS[1:]),
             *_rows((64,), *SAMPLED[:-1], *CLAIMS[1:]),
         ),
