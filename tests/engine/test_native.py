@@ -11,7 +11,7 @@ from toys import TOY, toy_decoder, write_toy_checkpoint
 
 from mull.core.errors import EngineError
 from mull.core.expansion import Sampling
-from mull.engine import Dtype, Engine, EngineSettings, Request
+from mull.engine import Engine, EngineSettings, Request
 from mull.engine.batch import Batch
 from mull.engine.native import Native, native
 from mull.models.inference import InferenceDecoder
@@ -44,8 +44,8 @@ def test_forests_grown_with_it_have_the_probabilities_of_fresh_passes(
     library: Native, guesses: int | None
 ) -> None:
     """Shared runs, shared blocks, private blocks and windows of guesses."""
-    compared = sum(forest(library, seed, guesses) for seed in range(6))
-    assert compared > 1000
+    compared = sum(forest(library, seed, guesses) for seed in range(3))
+    assert compared > 500
 
 
 def forest(library: Native, seed: int, guesses: int | None) -> int:
@@ -89,17 +89,20 @@ async def test_an_engine_draws_the_same_greedy_tokens_with_and_without_it(
     del library  # else the engine would go on without it
     folder = write_toy_checkpoint(tmp_path)
     requests = [Request((1, 4, 300 + n, 5), n, 30, sampling=Sampling(0.0)) for n in range(5)]
-    drawn = list[dict[int, tuple[int, ...]]]()
-    for is_native in (False, True):
-        engine = await Engine.start(EngineSettings(folder, PUNCTUATION, native=is_native))
-        try:
-            found = dict[int, tuple[int, ...]]()
-            async for piece in engine.generate(requests):
-                found[piece.request] = found.get(piece.request, ()) + piece.token_ids
-        finally:
-            await engine.close()
-        drawn.append(found)
-    assert drawn[0] == drawn[1]
+    plain = dict[int, Said]()
+    decoder = InferenceDecoder(MODEL, dtype=torch.float32, device="cpu")
+    batch = Batch(decoder, EngineSettings(folder, PUNCTUATION))
+    batch.add(enumerate(requests))
+    while batch.is_busy:
+        keep(plain, batch.turn())
+    found = dict[int, tuple[int, ...]]()
+    engine = await Engine.start(EngineSettings(folder, PUNCTUATION, native=True))
+    try:
+        async for piece in engine.generate(requests):
+            found[piece.request] = found.get(piece.request, ()) + piece.token_ids
+    finally:
+        await engine.close()
+    assert found == {number: tuple(said.token_ids) for number, said in plain.items()}
 
 
 async def test_without_a_compiler_the_engine_says_so_and_goes_on(
@@ -109,16 +112,14 @@ async def test_without_a_compiler_the_engine_says_so_and_goes_on(
     with pytest.raises(EngineError, match="no-compiler` cannot be run"):
         native(TOY)
     folder = write_toy_checkpoint(tmp_path / "toy")
-    for dtype, reason in ((Dtype.FLOAT32, "cannot be run"), (Dtype.FLOAT64, "only float32")):
-        engine = await Engine.start(EngineSettings(folder, PUNCTUATION, dtype, native=True))
-        try:
-            pieces = [piece async for piece in engine.generate([Request((1, 4), 0, 5)])]
-        finally:
-            await engine.close()
-        assert pieces
-        [line] = capfd.readouterr().err.splitlines()
-        assert line.startswith("engine: goes on without compiled parts: ")
-        assert reason in line
+    engine = await Engine.start(EngineSettings(folder, PUNCTUATION, native=True))
+    try:
+        pieces = [piece async for piece in engine.generate([Request((1, 4), 0, 5)])]
+    finally:
+        await engine.close()
+    assert pieces
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.startswith("engine: goes on without compiled parts: the C compiler")
 
 
 def test_widths_that_do_not_fit_are_refused() -> None:
