@@ -318,3 +318,42 @@ async def test_a_server_that_fails_costs_its_clients_nothing(tmp_path: Path) -> 
             with pytest.raises(openai.APIStatusError):
                 await ask(client, max_tokens=80)
     assert accounts.named("red").account.current().spent.generated_tokens == 0
+
+
+DEEP = b'{"choices": ' + b"[" * 200_000
+
+
+def raw(body: bytes, kind: str) -> Handler:
+    """These bytes."""
+
+    async def handler(request: web.Request, given: Any) -> web.StreamResponse:
+        return web.Response(body=body, content_type=kind)
+
+    return handler
+
+
+async def test_an_answer_that_nests_without_end_is_a_failure_of_the_server_behind() -> None:
+    async with (
+        fake_server(raw(DEEP, "application/json")) as upstream,
+        before(upstream) as (client, _),
+    ):
+        with pytest.raises(openai.APIStatusError) as failed:
+            await ask(client)
+    assert failed.value.status_code == 502
+    assert "gave no completion" in str(failed.value)
+
+
+async def test_an_event_that_nests_without_end_is_relayed_and_no_other_is_lost() -> None:
+    deep = b"data: " + DEEP + b', "usage"\n\n'
+    events = deep + b'data: {"choices": [], "usage": {"completion_tokens": 3}}\n\n'
+    sent = events + b"data: [DONE]\n\n"
+    async with (
+        fake_server(raw(sent, "text/event-stream")) as upstream,
+        before(upstream) as (client, _),
+        aiohttp.ClientSession() as session,
+    ):
+        url = f"{client.base_url}chat/completions"
+        body = {"model": "far", "messages": SUM, "stream": True}
+        async with session.post(url, json=body) as response:
+            told = await response.read()
+    assert told == deep + b"data: [DONE]\n\n"
