@@ -92,7 +92,7 @@ class Upstream:
         await send({"type": "http.response.body", "body": body})
 
     async def stream(self, receive: Any, send: Any, max_tokens: int) -> None:
-        """1: one call of a search; 2: for ever, as 3 is but for one of eight; else so many events."""
+        """1: one call of a search; 2: for ever, as 3 is but for one of eight; else many events."""
         started = time.monotonic()
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

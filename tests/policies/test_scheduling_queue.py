@@ -273,7 +273,7 @@ def test_a_long_search_is_never_further_behind_than_is_said() -> None:
     long = queue.program("a")
     queue.submit(long, 100)
     running, tenant = queue.dispatch(), queue._tenants["a"]  # pyright: ignore[reportPrivateUsage]
-    for _ in range(2500):
+    for _ in range(3500):
         while queue.num_waiting < 4:
             queue.submit(queue.program("a"), 100)
         queue.submit(long, 100)

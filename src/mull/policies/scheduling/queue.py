@@ -41,7 +41,7 @@ LAG: Final = 3.0
 """Times what it has had that a program may be behind an equal share,"""
 PATIENCE: Final = 1500.0
 """and so many tokens more;"""
-MAX_LAG: Final = 24_000.0
+MAX_LAG: Final = 36_000.0
 """but never so many."""
 LEAD: Final = 4096.0
 """Tokens by which a tenant may be ahead of another that waits, if its solve is of a lower class."""
