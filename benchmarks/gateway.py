@@ -39,9 +39,6 @@ WHOLE = json.dumps(
         "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
     }
 ).encode()
-GAME = "Use 4, 9, 10 and 13 once each with + - * / to make 24."
-RIGHT = "(13 - 9) * (10 - 4)"
-RACERS = 8
 KEY = {"authorization": "Bearer x"}
 BODY = {"messages": [{"role": "user", "content": "What is 2 + 2?"}]}
 
@@ -63,8 +60,6 @@ class Upstream:
     def __init__(self) -> None:
         self.slowest = 0.0
         self.left_at = 0.0
-        self.won_at = 0.0
-        self.num_raced = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -76,7 +71,7 @@ class Upstream:
         if scope["path"] == "/v1/models":
             return await self.reply(send, b'{"data":[{"id":"fake"}]}')
         if scope["path"] == "/seen":
-            seen = {"slowest": self.slowest, "left": self.left_at, "won": self.won_at}
+            seen = {"slowest": self.slowest, "left": self.left_at}
             self.slowest = 0.0
             return await self.reply(send, json.dumps(seen).encode())
         if scope["path"] != "/v1/chat/completions":
@@ -92,7 +87,7 @@ class Upstream:
         await send({"type": "http.response.body", "body": body})
 
     async def stream(self, receive: Any, send: Any, max_tokens: int) -> None:
-        """1: one call of a search; 2: for ever, as 3 is but for one of eight; else many events."""
+        """1: one call of a search; 2: for ever; else so many events."""
         started = time.monotonic()
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -100,16 +95,9 @@ class Upstream:
         async def write(data: bytes) -> None:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-        self.num_raced += max_tokens == 3
         if max_tokens == 1:
             await asyncio.sleep(CALL_SECONDS)
-        elif max_tokens == 3 and self.num_raced % RACERS == 0:
-            await asyncio.sleep(CALL_SECONDS)
-            await write(chunk(RIGHT) + LAST + USAGE + b"data: [DONE]\n\n")
-            self.won_at = time.monotonic()
-            await send({"type": "http.response.body", "body": b""})
-            return
-        elif max_tokens in {2, 3}:
+        elif max_tokens == 2:
             await write(TOKEN)
             await receive()  # until the client has left
             self.left_at = time.monotonic()
@@ -281,21 +269,6 @@ async def cancelling(session: aiohttp.ClientSession, bare: str, url: str, rounds
     return statistics.median(heard) * 1e3
 
 
-async def losing(session: aiohttp.ClientSession, bare: str, url: str, rounds: int) -> float:
-    """Milliseconds from the answer that is accepted to the last other call's end; the median."""
-    heard, root = list[float](), bare.removesuffix("/v1")
-    message = {"role": "user", "content": GAME}
-    for _ in range(rounds):
-        options = {"n": RACERS, "width": RACERS}
-        await ask(session, url, model=f"es-{RACERS}-fake", messages=[message], max_tokens=3,
-                  mull=options)  # fmt: skip
-        await asyncio.sleep(0.2)
-        async with session.get(f"{root}/seen") as response:
-            seen = await response.json()
-        heard.append(seen["left"] - seen["won"])
-    return statistics.median(heard) * 1e3
-
-
 async def measure(requests: int, rounds: int, peers: list[str]) -> None:
     port = 18_000 + os.getpid() % 1000
     connector = aiohttp.TCPConnector(limit=0)
@@ -337,8 +310,6 @@ async def searching(session: aiohttp.ClientSession, bare: str, url: str, pid: in
     say(f"best of 64: {beyond:.1f} ms beyond its slowest call (p50), {cpu:.0f} ms CPU")
     heard = await cancelling(session, bare, url, 15)
     say(f"a client leaves: {heard:.1f} ms until the server behind hears of it (p50)")
-    lost = await losing(session, bare, url, 15)
-    say(f"one of {RACERS} is accepted: {lost:.1f} ms until the last other call ends (p50)")
     say(f"memory: {memory(pid):.0f} MB")
 
 
