@@ -11,7 +11,7 @@ tables are written as Markdown beside them.
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -93,6 +93,7 @@ class Stage:
 
 
 LEVELS: Final = (6, 4, 5)
+BUDGETS: Final = (16, 64, 256)
 
 
 def _rows(budgets: tuple[int, ...], *strategies: str, count: int | None = None) -> tuple[Row, ...]:
@@ -166,11 +167,12 @@ async def run(asked: argparse.Namespace) -> None:
         raise SystemExit(f"`{asked.guide}` is no guide")
     judges = (checker, guide, *(make() for make in CONTROLS.values()))
     bench = Bench(judges, rows=asked.rows, workers=asked.workers, bank=asked.out / "bank")
-    rows = [row for row in stage.rows if row.level in asked.levels]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(stage.rows):
+        if row.level not in asked.levels or not {*row.budgets} <= {*asked.budgets}:
+            continue
         config = config_of(stage, row, asked.model, guide.source.verifier, asked.count)
         path = asked.out / f"{asked.stage}-{asked.model}-{row.level}"
-        sys.stderr.write(f"row {number + 1} of {len(rows)}: level {row.level}\n")
+        sys.stderr.write(f"row {number + 1} of {len(stage.rows)}: level {row.level}\n")
         report = await evaluate(config, path, bench=bench, watcher=_watch, command=_command(asked))
         name = f"{number}-n-{'-'.join(map(str, row.budgets))}.md"
         (path / name).write_text(report.markdown(), encoding="utf-8")
@@ -185,8 +187,13 @@ def _command(asked: argparse.Namespace) -> str:
     count = f" --count {asked.count}" if asked.count else ""
     return (
         f"python benchmarks/matched_compute.py {asked.stage} --model {asked.model} "
-        f"--guide {Path(asked.guide).name} --levels {' '.join(map(str, asked.levels))}{count}"
+        f"--guide {Path(asked.guide).name} --levels {_words(asked.levels)} "
+        f"--budgets {_words(asked.budgets)}{count}"
     )
+
+
+def _words(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def main() -> None:
@@ -195,6 +202,7 @@ def main() -> None:
     parser.add_argument("--model", default="mull-base")
     parser.add_argument("--guide", default="mull-prm")
     parser.add_argument("--levels", type=int, nargs="+", default=LEVELS, choices=LEVELS)
+    parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, choices=BUDGETS)
     parser.add_argument("--count", type=int, help="problems a level, fewer than the plan has")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rows", type=int, default=512, help="branches that a worker grows")
