@@ -23,9 +23,9 @@ from mull.search.judges import Judges
 from mull.search.levels import Place
 from mull.search.mcts import Edge, Mcts, Rule, puct, uct
 from mull.search.particles import Particles, Resampling, multinomial, systematic, uniforms
+from mull.search.places import Evaluation
 from mull.search.rebase import Rebase, largest_remainder, softmax
 from mull.search.selection import Combine
-from mull.search.statistics import Evaluation
 from mull.search.steps import Stepwise
 from mull.search.tot_bfs import TotBfs
 from mull.search.tot_dfs import TotDfs

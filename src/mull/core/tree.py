@@ -38,7 +38,7 @@ class Node:
     finish: Finish | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class SearchTree:
     """Nodes, open branches, scores. The solve's state writes it; everybody else only reads.
 
@@ -66,6 +66,8 @@ class SearchTree:
         default_factory=dict[NodeId, dict[Source, Score]]
     )
     _dropped: set[NodeId] = field(default_factory=set[NodeId])
+    _finished: list[NodeId] = field(default_factory=list[NodeId])
+    _changes: list[NodeId] = field(default_factory=list[NodeId])
 
     def __post_init__(self) -> None:
         self.root = NodeId(content_digest("solve", self.problem.id, self.model, self.seed))
@@ -96,7 +98,7 @@ class SearchTree:
 
     def finished(self) -> tuple[Node, ...]:
         """Nodes with which the model ended its turn, in canonical order."""
-        return tuple(node for node in self.nodes() if node.step is not None and node.step.is_final)
+        return tuple(self._nodes[node_id] for node_id in self._finished)
 
     def steps(self, node_id: NodeId) -> tuple[Step, ...]:
         """The steps from the root to the node; at a join they follow the first input."""
@@ -129,7 +131,7 @@ class SearchTree:
 
     def pending(self) -> tuple[Branch, ...]:
         """Branches in flight or cut short: asked for, neither ended nor failed."""
-        return tuple(branch for key, branch in self._branches.items() if key in self._open)
+        return tuple(self._branches[key] for key in self._open)
 
     def num_asked(self, node_id: NodeId) -> int:
         """How many branches were ever asked for from this node, failed ones included."""
@@ -165,6 +167,17 @@ class SearchTree:
         """The sample index the next sibling of this expansion gets."""
         return self._samples.get(_sibling_key(expansion), 0)
 
+    def age(self, node_id: NodeId) -> tuple[int, int]:
+        """Sorts nodes into canonical order."""
+        return self._ordinal(node_id), self._nodes[node_id].index
+
+    def changes(self, since: int) -> Sequence[NodeId]:
+        """The nodes that were grown, judged or asked from, oldest first, without so many.
+
+        For whoever has read the tree before and wants to know where to look again.
+        """
+        return self._changes[since:]
+
     def call(self, branch: Branch) -> Call:
         """The branch as a policy is to grow it on, with all its limits leave."""
         chain = self.chain(branch.id)
@@ -194,6 +207,7 @@ class SearchTree:
             self._branches[branch.id] = branch
             for parent in dict.fromkeys(branch.parents):
                 self._asked_from.setdefault(parent, []).append(branch.id)
+                self._changes.append(parent)
             self._chains[branch.id] = []
             self._open[branch.id] = None
         return asked
@@ -225,8 +239,11 @@ class SearchTree:
         self._nodes[node.id] = node
         for parent in dict.fromkeys(inputs):
             insort(self._children.setdefault(parent, []), node.id, key=self._ordinal)
+        if grown.step.is_final:
+            insort(self._finished, node.id, key=self.age)
         if grown.finish not in {None, Finish.CUT}:
             del self._open[branch.id]
+        self._changes.append(node.id)
         return node
 
     def _ordinal(self, node_id: NodeId) -> int:
@@ -242,6 +259,7 @@ class SearchTree:
         """Record a score of a node; the same source replaces what it said before."""
         self.node(node_id)
         self._scores.setdefault(node_id, {})[score.source] = score
+        self._changes.append(node_id)
 
     def drop(self, node_ids: Iterable[NodeId]) -> None:
         """Mark nodes as given up. KeyError if one is unknown."""

@@ -1,6 +1,5 @@
 """Best-first search: every step is drawn where the value of a place is shared by fewest draws."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mull.core.answers import AnswerKey, text_key
@@ -15,8 +14,9 @@ from mull.search.attempts import check_count, unscored
 from mull.search.judges import Judges
 from mull.search.landing import within
 from mull.search.levels import known_or_worst
-from mull.search.statistics import Place, survey
+from mull.search.places import Rules
 from mull.search.steps import Stepwise
+from mull.search.survey import Survey, surveyed
 
 ROOT_VALUE = 1.0
 """Of the problem itself, which nobody values."""
@@ -60,40 +60,29 @@ class BestFirst:
             return Ask(score=new)
         if self.steps.early_stop and tree.accepted(self.judges.verifier or ""):
             return Ask(stop=StopReason.ACCEPTED)
-        levels = survey(tree, self._step, self.judges, self.state_key)
-        places = [place for level in levels for place in level]
-        if requests := self.judges.missing(tree, [place.node_id for place in places[1:]]):
+        rules = Rules(self.judges, self.steps, self.sampling, self.state_key)
+        survey = surveyed(tree, rules)
+        if requests := survey.missing(tree):
             return Ask(score=requests)
-        if new := self.judges.missing_of_answers(tree):
-            return Ask(score=new)
-        wave = self._wave(tree, places)
+        wave = self._wave(tree, survey)
         return Ask(within(tree, limit, wave, self.steps, levels_left=self.steps.depth - 1))
 
     def select(self, tree: SearchTree) -> Candidate | None:
         """The verifier's best answer, or a vote weighted by the guide over all that finished."""
         return self.judges.choose(tree, self.answer_key)
 
-    def _step(self, tree: SearchTree, place: Place) -> tuple[Expansion, ...]:
-        """The expansion of which a place's children are samples."""
-        if place.depth >= self.steps.depth:
-            return ()
-        return self.steps.step(tree, place.node_id, 1, self.sampling)
-
-    def _wave(self, tree: SearchTree, places: Sequence[Place]) -> list[Expansion]:
+    def _wave(self, tree: SearchTree, survey: Survey) -> list[Expansion]:
         """The next draws, together at most what is left of n; of equals those of older places."""
-        open_ = [place for place in places if not (place.is_finished or place.is_dead)]
-        if not open_:
-            return []
-        values = [self.judges.value(tree, place.node_id) for place in open_[1:]]
-        weights = [value**self.sharpness for value in (ROOT_VALUE, *known_or_worst(values))]
+        places = survey.open_places()
+        values = known_or_worst([survey.value(place) for place in places[1:]])
+        weights = [value**self.sharpness for value in (ROOT_VALUE, *values)]
         kinds = (branch.expansion.kind for branch in tree.branches())
         left = self.n - sum(kind is ExpansionKind.STEP for kind in kinds)
-        draws = [place.num_asked for place in open_]
+        draws = [place.num_asked for place in places]
         for _ in range(min(self.width, left)):
             draws[max(range(len(draws)), key=lambda at: weights[at] / (1 + draws[at]))] += 1
         return [
-            replace(each, count=count - place.num_asked)
-            for place, count in zip(open_, draws, strict=True)
-            if count > place.num_asked
-            for each in self._step(tree, place)
+            replace(place.step, count=count - place.num_asked)
+            for place, count in zip(places, draws, strict=True)
+            if place.step is not None and count > place.num_asked
         ]

@@ -1,7 +1,8 @@
 """Monte-Carlo tree search over steps, by UCT or PUCT."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import ceil, log, sqrt
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Final
 from mull.core.answers import AnswerKey, text_key
 from mull.core.errors import BadInputError
 from mull.core.events import StopReason
-from mull.core.expansion import Expansion, ExpansionKind, NodeId, Sampling
+from mull.core.expansion import Expansion, ExpansionKind, Sampling
 from mull.core.protocols import Ask, Candidate
 from mull.core.states import StateKey, no_state
 from mull.core.tree import SearchTree
@@ -18,8 +19,9 @@ from mull.core.usage import Headroom
 from mull.search.attempts import check_count, unscored
 from mull.search.judges import Judges
 from mull.search.landing import within
-from mull.search.statistics import Evaluation, Place, Statistics, backed_up, survey
-from mull.search.steps import Stepwise, grown_by, unasked
+from mull.search.places import Evaluation, Place, Rules
+from mull.search.steps import Stepwise
+from mull.search.survey import surveyed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,98 +111,111 @@ class Mcts:
             return Ask(score=new)
         if self.steps.early_stop and tree.accepted(self.judges.verifier or ""):
             return Ask(stop=StopReason.ACCEPTED)
-        found = self._found(tree)
-        if rollouts := unasked(tree, self._rollouts(tree, found)):
+        rules = Rules(self.judges, self.steps, self.sampling, self.state_key, self.evaluation)
+        survey = surveyed(tree, rules)
+        if rollouts := survey.rollouts(tree):
             return Ask(rollouts)
-        if requests := self.judges.missing(tree, found.to_value()):
+        if requests := survey.missing(tree):
             return Ask(score=requests)
-        if new := self.judges.missing_of_answers(tree):
-            return Ask(score=new)
-        wave = self._simulate(tree, backed_up(tree, found, self.judges))
+        survey.back_up()
+        wave = self._simulate(tree, survey.root)
         return Ask(within(tree, limit, wave, self.steps, levels_left=self.steps.depth - 1))
 
     def select(self, tree: SearchTree) -> Candidate | None:
         """The verifier's best answer, or a vote weighted by the guide over all that finished."""
         return self.judges.choose(tree, self.answer_key)
 
-    def _step(self, tree: SearchTree, place: Place) -> tuple[Expansion, ...]:
-        """The expansion of which a place's children are samples."""
-        if place.depth >= self.steps.depth:
-            return ()
-        return self.steps.step(tree, place.node_id, 1, self.sampling)
-
-    def _found(self, tree: SearchTree) -> Statistics:
-        levels = survey(tree, self._step, self.judges, self.state_key)
-        places = [place for level in levels[1:] for place in level]
-        return Statistics(levels, {place: self._leaves(tree, place) for place in places})
-
-    def _leaves(self, tree: SearchTree, place: Place) -> tuple[NodeId, ...]:
-        """The paths that a place is valued by."""
-        if self.evaluation is Evaluation.GUIDE or place.is_finished or place.is_dead:
-            return (place.node_id,)
-        rollouts = self.steps.finish(tree, place.node_id, self.sampling)
-        return tuple(node.id for each in rollouts for node in grown_by(tree, each, 1))
-
-    def _rollouts(self, tree: SearchTree, found: Statistics) -> list[Expansion]:
-        """One completion of every unfinished place, where those are what values it."""
-        if self.evaluation is Evaluation.GUIDE:
-            return []
-        return [
-            expansion
-            for place in found.places
-            if not (place.is_finished or place.is_dead)
-            for expansion in self.steps.finish(tree, place.node_id, self.sampling)
-        ]
-
-    def _simulate(self, tree: SearchTree, found: Statistics) -> list[Expansion]:
+    def _simulate(self, tree: SearchTree, root: Place) -> list[Expansion]:
         """The expansions of the next `width` simulations, together at most what is left of n."""
         kinds = (branch.expansion.kind for branch in tree.branches())
         left = self.n - sum(kind is ExpansionKind.STEP for kind in kinds)
-        asked = dict[Place, int]()
+        wave = _Wave()
         for _ in range(self.width):
-            path = self._descend(found.root) if left > 0 else []
+            path = self._descend(root, wave) if left > 0 else []
             if not path:
                 break
             place = path[-1]
-            count = min(left, max(1, self.expansion - place.num_asked))
-            place.num_asked += count
-            place.num_new += count
+            count = min(left, max(1, self.expansion - wave.num_asked(place)))
             left -= count
-            asked[place] = asked.get(place, 0) + count
-            for each in path:
-                each.visits += 1  # and no value: others shall look elsewhere
+            wave.asked[place] += count
+            wave.visits.update(path)
         return [
-            replace(each, count=count)
-            for place, count in asked.items()
-            for each in self._step(tree, place)
+            replace(place.step, count=count)
+            for place, count in wave.asked.items()
+            if place.step is not None
         ]
 
-    def _descend(self, root: Place) -> list[Place]:
+    def _descend(self, root: Place, wave: "_Wave") -> list[Place]:
         """The path to the place to expand, by greatest attraction; empty where nothing can grow."""
-        if not self._can_grow_below(root):
+        growing = _Growing(self.expansion, self.widening, wave)
+        if not growing.is_below(root):
             return []
         place, path = root, [root]
-        while not self._can_grow(place):
-            children = [child for child in place.children if self._can_grow_below(child)]
-            place = max(children, key=lambda child: self._attraction_of(child, path[-1]))
+        while not growing.is_at(place):
+            children = [child for child in place.children if growing.is_below(child)]
+            place = max(children, key=lambda child: self._attraction_of(child, path[-1], wave))
             path.append(place)
         return path
 
-    def _attraction_of(self, child: Place, parent: Place) -> float:
+    def _attraction_of(self, child: Place, parent: Place, wave: "_Wave") -> float:
         prior = parent.children[child] / sum(parent.children.values())
-        edge = Edge(child.mean, child.visits, parent.visits, prior)
+        edge = Edge(wave.mean(child), wave.num_visits(child), wave.num_visits(parent), prior)
         return (self.attraction or ATTRACTIONS[self.rule])(edge, self.exploration)
 
-    def _can_grow(self, place: Place) -> bool:
-        """Whether the place itself may get another child."""
-        if place.is_finished or place.is_dead:
-            return False
-        if not self.widening:
-            return place.num_asked < self.expansion
-        is_below = any(self._can_grow_below(child) for child in place.children)
-        is_stuck = not (is_below or place.num_new)
-        return is_stuck or place.num_asked < max(self.expansion, ceil(place.visits**self.widening))
 
-    def _can_grow_below(self, place: Place) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Wave:
+    """Simulations that are being planned. To each other they are visits of value 0."""
+
+    visits: Counter[Place] = field(default_factory=Counter[Place])
+    asked: Counter[Place] = field(default_factory=Counter[Place])
+    """Steps that they ask for."""
+
+    def num_visits(self, place: Place) -> int:
+        """N, those of the wave included."""
+        return place.visits + self.visits[place]
+
+    def num_asked(self, place: Place) -> int:
+        """Steps ever asked for, those of the wave included."""
+        return place.num_asked + self.asked[place]
+
+    def mean(self, place: Place) -> float:
+        """Q = W / N."""
+        visits = self.num_visits(place)
+        return place.total / visits if visits else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Growing:
+    """Where the next child can be made. Owned by one descent."""
+
+    expansion: int
+    widening: float
+    wave: _Wave
+    at: dict[Place, bool] = field(default_factory=dict[Place, bool])
+    below: dict[Place, bool] = field(default_factory=dict[Place, bool])
+
+    def is_at(self, place: Place) -> bool:
+        """Whether the place itself may get another child."""
+        if place not in self.at:
+            self.at[place] = self._is_at(place)
+        return self.at[place]
+
+    def is_below(self, place: Place) -> bool:
         """Whether the place or any below it may get another child."""
-        return self._can_grow(place) or any(self._can_grow_below(child) for child in place.children)
+        if place not in self.below:
+            self.below[place] = self.is_at(place) or self._is_under(place)
+        return self.below[place]
+
+    def _is_at(self, place: Place) -> bool:
+        if place.step is None:
+            return False
+        num_asked, visits = self.wave.num_asked(place), self.wave.num_visits(place)
+        if not self.widening:
+            return num_asked < self.expansion
+        if num_asked < max(self.expansion, ceil(visits**self.widening)):
+            return True
+        return not (self.wave.asked[place] or self._is_under(place))
+
+    def _is_under(self, place: Place) -> bool:
+        return any(self.is_below(child) for child in place.children)
