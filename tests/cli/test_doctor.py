@@ -38,6 +38,30 @@ def test_a_sound_configuration_is_a_success(tmp_path: Path) -> None:
     assert "it can" in shown.stdout
 
 
+def test_the_costs_of_every_served_model_are_said(tmp_path: Path) -> None:
+    (tmp_path / "mull.toml").write_text(
+        '[models.typed]\nmodel = "openai:http://127.0.0.1:9/v1#x"\n'
+        "prices = { input = 2, output = 4, cached = 1, "
+        "tiers = [{ above = 1000, input = 4, output = 8 }] }\n"
+        '[models.unknown]\nmodel = "openai:http://127.0.0.1:9/v1#y"\n'
+    )
+    arguments = ["--config", str(tmp_path / "mull.toml")]
+    arguments += ["doctor", "--journal", str(tmp_path / "s.db")]
+    shown = CliRunner().invoke(app_for(arguments), arguments, env=WIDE)
+    typed, unknown = (line for line in shown.stdout.splitlines() if "price" in line)
+    assert "$2 read, $4 generated, $1 cached, other prices above 1,000 tokens (as typed)" in typed
+    assert "no prices, for a budget in money: type its `prices` in `mull.toml`" in unknown
+
+
+def test_money_of_tenants_is_no_limit_for_a_model_without_prices(tmp_path: Path) -> None:
+    tenants = tmp_path / "tenants.toml"
+    tenants.write_text(f'[tenants.red]\nkeys = ["sha256:{"0" * 64}"]\nmoney = 5.0\n')
+    arguments = ["serve", "--port", "0", "--journal", str(tmp_path / "s.db")]
+    arguments += ["--tenants", str(tenants), "--model", "far=openai:http://127.0.0.1:9/v1#x"]
+    refused = CliRunner().invoke(app_for(arguments), arguments).exception
+    assert "`money` limits nothing: model `far` has no prices" in str(refused)
+
+
 def test_a_key_and_its_hash_belong_together() -> None:
     from mull.server.accounts import hash_of  # noqa: PLC0415  (needs the extra)
 

@@ -1,5 +1,10 @@
+from dataclasses import replace
+
 import pytest
-from doubles import solver_with
+from doubles import calls_for, grown, solver_with
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.fake import MODEL, chunk, fake_server, streams, usage
 
 from mull.core.errors import BadInputError
 from mull.core.events import StopReason
@@ -10,7 +15,10 @@ from mull.core.protocols import Policy
 from mull.core.spec import Spec
 from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Usage
-from mull.policies.priced import PricedPolicy, Prices
+from mull.policies.openai import OpenAISettings, open_openai_policy
+from mull.policies.openai.dialects import Siblings
+from mull.policies.priced import PricedPolicy, Prices, Tier
+from mull.policies.remote.address import Address
 from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
 
 QUESTION = Problem.of("What is six times seven?")
@@ -22,9 +30,64 @@ def policy_saying(*replies: str | Reply) -> PricedPolicy:
 
 
 def test_every_kind_of_token_has_its_price() -> None:
-    usage = Usage(100, 40, visible_tokens=5, hidden_tokens=7, discarded_tokens=3)
-    assert PRICES.of(usage) == pytest.approx((60 * 2.0 + 40 * 0.5 + 15 * 10.0) / 1e6)
-    assert Prices(2.0, 10.0).of(usage) == pytest.approx((100 * 2.0 + 15 * 10.0) / 1e6)
+    spent = Usage(100, 40, visible_tokens=5, hidden_tokens=7, discarded_tokens=3)
+    assert PRICES.of(spent) == pytest.approx((60 * 2.0 + 40 * 0.5 + 15 * 10.0) / 1e6)
+    assert Prices(2.0, 10.0).of(spent) == pytest.approx((100 * 2.0 + 15 * 10.0) / 1e6)
+
+
+TIERED = Prices(
+    1.0,
+    2.0,
+    0.5,
+    1.5,
+    3.0,
+    (Tier(10.0, 20.0, 5.0, 15.0, 30.0, above=100), Tier(4.0, 8.0, above=50)),
+)
+
+
+@pytest.mark.parametrize(("length", "factor"), [(50, 1), (51, 4), (100, 4), (101, 10)])
+def test_a_long_prompt_has_prices_of_its_own_for_all_of_its_tokens(
+    length: int, factor: float
+) -> None:
+    spent = Usage(length, visible_tokens=7)
+    assert TIERED.of(spent) == pytest.approx((length + 2 * 7) * factor / 1e6)
+    drawn_after = Usage(visible_tokens=7)
+    assert TIERED.of(drawn_after, length=length) == pytest.approx(2 * 7 * factor / 1e6)
+
+
+def test_written_and_reasoning_tokens_have_rates_and_lost_ones_the_dearer() -> None:
+    spent = Usage(40, 10, 5, 6, 7, 8, written_tokens=20)
+    told = 10 * 1.0 + 10 * 0.5 + 20 * 1.5 + 5 * 2.0 + (6 + 7 + 8) * 3.0
+    assert TIERED.of(spent) == pytest.approx(told / 1e6)
+
+
+@given(
+    spent=st.builds(Usage, st.integers(0, 200), st.just(0), *[st.integers(0, 99)] * 4),
+    cached=st.floats(0, 1),
+    written=st.floats(0, 1),
+    more=st.integers(0, 200),
+)
+def test_nothing_costs_more_than_its_worst_case(
+    spent: Usage, cached: float, written: float, more: int
+) -> None:
+    num_cached = int(spent.prompt_tokens * cached)
+    num_written = int((spent.prompt_tokens - num_cached) * written)
+    real = replace(spent, cached_tokens=num_cached, written_tokens=num_written)
+    longer = replace(spent, prompt_tokens=spent.prompt_tokens + more)
+    assert TIERED.of(real) <= TIERED.worst_of(longer) + 1e-15
+
+
+async def test_siblings_of_one_request_pay_by_the_prompt_that_one_of_them_carries() -> None:
+    events = [chunk("It is", index=0), chunk("It was", index=1)]
+    events += [chunk(finish="stop", index=0), chunk(finish="stop", index=1), usage(8, 101)]
+    async with fake_server(streams(events)) as server:
+        settings = OpenAISettings(siblings=Siblings.FIELD, dialect="openai")
+        address = Address.parse(f"{server.url}#{MODEL}")
+        async with open_openai_policy(address, settings=settings) as policy:
+            steps = await grown(PricedPolicy(policy, TIERED), calls_for(policy, 2))
+    assert len(server.bodies) == 1
+    paid = [each.usage.money_usd for each in steps]
+    assert sum(paid) == pytest.approx((101 * 10.0 + 8 * 20.0) / 1e6)
 
 
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])

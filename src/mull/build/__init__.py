@@ -25,6 +25,7 @@ from mull.build.models import (
     DEFAULT_MODEL,
     ModelChoice,
     OpenModel,
+    check_priced,
     choose_model,
     drafted,
     open_model,
@@ -33,6 +34,7 @@ from mull.build.models import (
 from mull.build.passage import Passage, passage_of
 from mull.build.plan import SearchChoice, SearchPlan, plan_again, plan_search
 from mull.build.pooling import EXAMPLE as POOLING_EXAMPLE
+from mull.build.prices import price_version, prices_in, same_model
 from mull.build.ready import close_verifiers, open_verifiers
 from mull.build.recordings import read_recording, write_recording
 from mull.build.schemes import Served, schemes
@@ -66,6 +68,7 @@ __all__ = [
     "answer_keys",
     "check",
     "check_async",
+    "check_priced",
     "choose_model",
     "close_verifiers",
     "describe",
@@ -80,6 +83,8 @@ __all__ = [
     "passage_of",
     "plan_again",
     "plan_search",
+    "price_version",
+    "prices_in",
     "problem_for",
     "read_config",
     "read_recording",
@@ -87,6 +92,7 @@ __all__ = [
     "readable_answer",
     "resume",
     "resume_async",
+    "same_model",
     "schemes",
     "shipped_models",
     "solve",

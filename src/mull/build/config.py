@@ -6,7 +6,7 @@
     [models.fast]
     model = "openai:http://127.0.0.1:8000/v1#NAME"
     key = "FAST_API_KEY"                        # the variable's name, never the key
-    prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens
+    prices = { input = 0.10, output = 0.40 }    # US dollars per million tokens; by itself a table's
     agreement = "agreement.json"                # what its votes are worth, by `mull calibrate`
 
     [verifiers.prm]
@@ -46,7 +46,8 @@ from mull.build.judging import AUTO, NONE, VerifierChoice, verifier_by
 from mull.build.keys import KeyUse
 from mull.build.models import ModelChoice, choose_model
 from mull.build.pooling import Pooling
-from mull.build.schemes import PRICES, OpenAI, key_use, scheme_in, settings_of, spec_of
+from mull.build.prices import price_options, row_prices
+from mull.build.schemes import OpenAI, key_use, scheme_in, settings_of, spec_of
 from mull.core.codec import DecodeError, Json, decode
 from mull.core.errors import BadInputError, MullError
 from mull.core.protocols import Verifier
@@ -283,13 +284,16 @@ class _Reader:
         self._check_keys(where, table, ("model", *settings_of(scheme), "prices", "agreement"))
         options = cast("dict[str, Option]", dict(table))
         if prices is not None:
-            if not isinstance(prices, Mapping):
-                self._mistyped(where, "prices", "no table")
-            priced = self._plain(Prices, f"{where}.prices", cast("Mapping[str, object]", prices))
-            options |= {
-                f"{PRICES}{each.name}": getattr(priced, each.name) for each in fields(priced)
-            }
+            options |= price_options(self._prices(where, prices))
         return ModelChoice(spec_of(scheme, model.removeprefix(f"{scheme}:"), options))
+
+    def _prices(self, where: str, given: object) -> Prices:
+        """Typed, or by the name of a row of the table."""
+        if isinstance(given, str):
+            return row_prices(given)
+        if not isinstance(given, Mapping):
+            self._mistyped(where, "prices", "neither a table nor the name of a row")
+        return self._plain(Prices, f"{where}.prices", cast("Mapping[str, object]", given))
 
     def _strategy(self, name: str) -> Spec:
         where = f"strategies.{name}"

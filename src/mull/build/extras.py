@@ -10,6 +10,7 @@ PACKAGES: Final = frozenset(
     {
         *("numpy", "gguf", "jinja2", "safetensors", "tokenizers", "torch"),
         *("httptools", "msgspec", "prometheus_client", "starlette", "uvicorn", "uvloop"),
+        *("genai_prices", "opentelemetry"),
     }
 )
 """What the extras add that mull imports."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mull.build.models import ModelChoice, open_model
-from mull.build.schemes import PRICES
+from mull.build.prices import PREFIX
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError, VerifierError
 from mull.core.score import Score, Source
@@ -102,7 +102,7 @@ def _identity(choice: ModelChoice) -> str:
     options = {
         name: value
         for name, value in choice.spec.options.items()
-        if name not in _HOW and not name.startswith(PRICES)
+        if name not in _HOW and not name.startswith(PREFIX)
     }
     weights = "" if choice.checkpoint is None else weights_digest(choice.checkpoint.folder)
     return content_digest(choice.spec.name, repr(sorted(options.items())), weights)[:12]

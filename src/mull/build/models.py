@@ -9,11 +9,12 @@ from mull.build.catalog import TRAINED, Checkpoint, find_policy
 from mull.build.controllers import AGREEMENT_FILE, Agreements, read_agreements
 from mull.build.extras import needs_extra
 from mull.build.keys import KeyUse, check_foreign_use
+from mull.build.prices import INSTALL, has_table, is_priced
 from mull.build.rewards import LazyScorer
-from mull.build.schemes import key_use, open_served, scheme_in, spec_of
+from mull.build.schemes import BY_PROVIDER, key_use, open_served, scheme_in, spec_of
 from mull.build.strategies import OWN, missing_own, own_name
 from mull.control import Agreement
-from mull.core.errors import BadInputError, ProblemNotUnderstoodError
+from mull.core.errors import BadInputError, BudgetError, ProblemNotUnderstoodError
 from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Policy
 from mull.core.spec import Spec
@@ -117,6 +118,21 @@ def chosen_by(spec: Spec, known: Collection[KeyUse] = ()) -> ModelChoice:
         dtype=Dtype(spec.options["dtype"]),
         draft=None if draft is None else str(draft),
     )
+
+
+def check_priced(spec: Spec, limit: str, name: str | None = None) -> None:
+    """Refuse a limit of money that nothing would ever be counted against.
+
+    Policies of the caller's own, and recorded ones, may say themselves what they cost.
+    """
+    if spec.name not in {LOCAL, *BY_PROVIDER} or is_priced(spec):
+        return
+    called = name or spec.options.get("checkpoint") or spec.options.get("place")
+    remedy = "limit its tokens"
+    if spec.name != LOCAL:
+        table = "name a row of the table there" if has_table() else f"install the table ({INSTALL})"
+        remedy = f"type its `prices` in `mull.toml`, {table}, or {remedy}"
+    raise BudgetError(f"`{limit}` limits nothing: model `{called}` has no prices", hint=remedy)
 
 
 @asynccontextmanager

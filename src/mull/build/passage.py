@@ -49,6 +49,11 @@ class Passage:
         """The usage with what it costs."""
         return usage if self.prices is None else replace(usage, money_usd=self.prices.of(usage))
 
+    def dearest(self, usage: Usage) -> Usage:
+        """The usage with what it costs at most."""
+        prices = self.prices
+        return usage if prices is None else replace(usage, money_usd=prices.worst_of(usage))
+
 
 def passage_of(policy: Policy) -> Passage | None:
     """The passage to the server behind a policy; None where there is none."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast
 
 from mull.build.keys import KeyUse
+from mull.build.prices import listed_prices, parted, price_options, prices_in
 from mull.build.recordings import read_recording
 from mull.build.scripts import read_script
 from mull.core.codec import DecodeError, decode, encode
@@ -28,12 +29,11 @@ from mull.policies.replay import ReplayPolicy
 
 if TYPE_CHECKING:
     from mull.policies.openai import OpenAISettings
+    from mull.policies.remote.address import Address
     from mull.policies.remote.hosted import HostedSettings
 
-PRICES: Final = "price_"
-"""Prefix of the options of a spec that hold the `Prices` of its model."""
 BY_PROVIDER: Final = frozenset({"openai", "anthropic", "gemini"})
-"""Schemes whose models cost what their provider says, and nothing where no prices are given."""
+"""Schemes whose models cost what their provider says, and nothing where nobody knows that."""
 SERVED_TOKENS: Final = 4_096
 """What an answer of theirs may take where nobody says: they reason at length, and what is cut off
 is no answer."""
@@ -116,34 +116,38 @@ class OpenAI:
     def __post_init__(self) -> None:
         self._settings()
 
+    @property
+    def address(self) -> "Address":
+        """Where it is served."""
+        from mull.policies.openai.dialects import openai_address
+
+        return openai_address(self.place)
+
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Connect with the key that the environment holds now."""
         from mull.policies.openai import open_openai_policy
-        from mull.policies.remote.address import Address, ApiKey
+        from mull.policies.remote.address import ApiKey
 
         settings = self._settings()
         key = ApiKey.from_environment(settings.key_variable, os.environ)
-        return open_openai_policy(Address.parse(self.place), key, settings=settings)
+        return open_openai_policy(self.address, key, settings=settings)
 
     @property
     def key_use(self) -> KeyUse | None:
         """See `key_use`."""
         from mull.policies.openai.dialects import openai_key_variable
-        from mull.policies.remote.address import Address
 
-        address = Address.parse(self.place)
+        address = self.address
         return key_sent(self.key, openai_key_variable(address), address.url)
 
     def _settings(self) -> "OpenAISettings":
         from mull.policies.openai import OpenAISettings
         from mull.policies.openai.dialects import openai_key_variable
-        from mull.policies.remote.address import Address
 
-        variable = self.key or openai_key_variable(Address.parse(self.place))
         named = OpenAISettings.named(self.dialect, self.wire, self.siblings)
         return replace(
             named,
-            key_variable=variable,
+            key_variable=self.key or openai_key_variable(self.address),
             max_in_flight=self.in_flight,
             timeouts=replace(named.timeouts, silent=self.silent_seconds),
             retries=replace(named.retries, attempts=self.attempts),
@@ -167,18 +171,25 @@ class Anthropic:
     attempts: int = 5
 
     def __post_init__(self) -> None:
-        from mull.policies.anthropic import AnthropicThinking, anthropic_address
+        from mull.policies.anthropic import AnthropicThinking
 
-        anthropic_address(self.place)
+        _ = self.address
         AnthropicThinking(self.thinking_tokens, self.effort)
         _hosted(self)
+
+    @property
+    def address(self) -> "Address":
+        """Where it is served."""
+        from mull.policies.anthropic import anthropic_address
+
+        return anthropic_address(self.place)
 
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Talk to the model with the key that the environment holds now."""
         from mull.policies import anthropic
         from mull.policies.remote.address import ApiKey
 
-        address = anthropic.anthropic_address(self.place)
+        address = self.address
         variable = self.key or anthropic.anthropic_key_variable(address)
         return anthropic.open_anthropic_policy(
             address,
@@ -190,9 +201,9 @@ class Anthropic:
     @property
     def key_use(self) -> KeyUse | None:
         """See `key_use`."""
-        from mull.policies.anthropic import anthropic_address, anthropic_key_variable
+        from mull.policies.anthropic import anthropic_key_variable
 
-        address = anthropic_address(self.place)
+        address = self.address
         return key_sent(self.key, anthropic_key_variable(address), address.url)
 
 
@@ -213,18 +224,25 @@ class Gemini:
     attempts: int = 5
 
     def __post_init__(self) -> None:
-        from mull.policies.gemini import GeminiThinking, gemini_address
+        from mull.policies.gemini import GeminiThinking
 
-        gemini_address(self.place)
+        _ = self.address
         GeminiThinking(self.thinking_tokens, self.thinking_level)
         _hosted(self)
+
+    @property
+    def address(self) -> "Address":
+        """Where it is served."""
+        from mull.policies.gemini import gemini_address
+
+        return gemini_address(self.place)
 
     def open(self) -> AbstractAsyncContextManager[Policy]:
         """Talk to the model with the key that the environment holds now."""
         from mull.policies import gemini
         from mull.policies.remote.address import ApiKey
 
-        address = gemini.gemini_address(self.place)
+        address = self.address
         variable = self.key or gemini.gemini_key_variable(address)
         return gemini.open_gemini_policy(
             address,
@@ -236,9 +254,9 @@ class Gemini:
     @property
     def key_use(self) -> KeyUse | None:
         """See `key_use`."""
-        from mull.policies.gemini import gemini_address, gemini_key_variable
+        from mull.policies.gemini import gemini_key_variable
 
-        address = gemini_address(self.place)
+        address = self.address
         return key_sent(self.key, gemini_key_variable(address), address.url)
 
 
@@ -303,27 +321,31 @@ def settings_of(scheme: str) -> tuple[str, ...]:
 
 
 def spec_of(scheme: str, place: str, options: Mapping[str, Option]) -> Spec:
-    """How such a model is opened, checked; `BadInputError` for what can never work."""
-    own, prices = _parted({"place": place, **options})
-    _prices(prices)
-    encoded = cast("Mapping[str, Option]", encode(_served(scheme, own)))
-    kept = {f"{PRICES}{name}": price for name, price in prices.items() if price is not None}
-    return Spec(scheme, {**encoded, **kept})
+    """How such a model is opened, checked; `BadInputError` for what can never work.
+
+    Without prices among the options they are those of its provider, where the table has them.
+    """
+    served = _served(scheme, parted({"place": place, **options})[0])
+    prices = prices_in(options)
+    if prices is None and isinstance(served, OpenAI | Anthropic | Gemini):
+        prices = listed_prices(served.address)
+    encoded = cast("Mapping[str, Option]", encode(served))
+    return Spec(scheme, {**encoded, **({} if prices is None else price_options(prices))})
 
 
 def key_use(spec: Spec) -> KeyUse | None:
     """The key that opening the model sends somewhere; None for none, and for a provider's own."""
     if spec.name not in BY_PROVIDER:
         return None
-    model = _served(spec.name, _parted(spec.options)[0])
+    model = _served(spec.name, parted(spec.options)[0])
     return model.key_use if isinstance(model, OpenAI | Anthropic | Gemini) else None
 
 
 def open_served(spec: Spec) -> AbstractAsyncContextManager[Policy]:
     """The policy that a spec of `spec_of` describes."""
-    own, prices = _parted(spec.options)
-    opening = _served(spec.name, own).open()
-    return _priced(opening, _prices(prices)) if prices else opening
+    opening = _served(spec.name, parted(spec.options)[0]).open()
+    prices = prices_in(spec.options)
+    return opening if prices is None else _priced(opening, prices)
 
 
 @asynccontextmanager
@@ -332,20 +354,6 @@ async def _priced(
 ) -> AsyncGenerator[Policy, None]:
     async with opening as policy:
         yield PricedPolicy(policy, prices)
-
-
-def _parted(options: Mapping[str, Option]) -> tuple[dict[str, Option], dict[str, Option]]:
-    """What is the scheme's own, and the prices."""
-    own = {name: value for name, value in options.items() if not name.startswith(PRICES)}
-    prices = {name.removeprefix(PRICES): options[name] for name in options.keys() - own.keys()}
-    return own, prices
-
-
-def _prices(given: Mapping[str, Option]) -> Prices:
-    try:
-        return decode(Prices, given or {"input": 0.0, "output": 0.0})
-    except DecodeError as error:
-        raise BadInputError(f"the prices of a model: {error}") from error
 
 
 def _served(scheme: str, options: Mapping[str, Option]) -> Served:

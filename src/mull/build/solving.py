@@ -13,16 +13,15 @@ from mull.build.journals import open_journal
 from mull.build.judging import AUTO
 from mull.build.models import (
     DEFAULT_MODEL,
-    LOCAL,
     ModelChoice,
     OpenModel,
+    check_priced,
     choose_model,
     chosen_by,
     open_model,
 )
 from mull.build.plan import Judge, SearchChoice, plan_again, plan_search
 from mull.build.rewards import guest_among
-from mull.build.schemes import BY_PROVIDER, PRICES
 from mull.build.strategies import SearchSettings
 from mull.core.errors import BadInputError, BudgetError, UnknownNameError
 from mull.core.expansion import Thinking
@@ -104,7 +103,8 @@ async def solve_async(
     """
     budget = _budget("budget", budget_tokens, budget_seconds, budget_usd)
     source = _source(model)
-    _check_priced(budget, source)
+    if budget.max_money_usd is not None:
+        check_priced(source.spec, "budget_usd")
     asked = _asked(problem, source, answer)
     wish = _wish(quality, width, source, abstain=abstain)
     width = width if wish is None else None
@@ -223,17 +223,6 @@ def _check_raises(budget: Budget, more: Budget) -> None:
                 f"the solve has no limit on {name}, so `more_{name}` has none to raise",
                 hint=f"leave `more_{name}` out: the solve goes on without a limit",
             )
-
-
-def _check_priced(budget: Budget, source: ModelChoice | OpenModel) -> None:
-    """Refuse a limit that nothing would ever be counted against."""
-    if budget.max_money_usd is None or source.spec.name not in {LOCAL, *BY_PROVIDER}:
-        return
-    if not any(name.startswith(PRICES) for name in source.spec.options):
-        raise BudgetError(
-            "`budget_usd` limits nothing: the model has no prices",
-            hint="give it `prices` in `mull.toml`, or limit its tokens",
-        )
 
 
 def _source(model: str | ModelChoice | OpenModel | Policy) -> ModelChoice | OpenModel:

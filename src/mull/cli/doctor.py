@@ -8,14 +8,21 @@ from typing import Annotated, Final
 
 import typer
 
-from mull.build import ModelChoice, open_journal, open_model, solve_async
+from mull.build import (
+    ModelChoice,
+    check_priced,
+    open_journal,
+    open_model,
+    prices_in,
+    solve_async,
+)
 from mull.build.extras import needs_extra
 from mull.cli.configuration import config_of
 from mull.cli.exits import ExitCode
 from mull.cli.output import say, show
 from mull.cli.places import default_served_journal
 from mull.cli.serve import ModelsOption, named_models
-from mull.core.errors import MullError
+from mull.core.errors import BudgetError, MullError
 from mull.core.solution import Solution
 from mull.puzzles import FAMILIES
 from mull.store import SqliteJournal
@@ -64,6 +71,8 @@ async def _check(models: dict[str, ModelChoice], journal: Path, tenants: Path | 
     broken = 0
     for name, choice in models.items():
         broken += not await _works(f"model `{name}`", _try_model(choice))
+        if choice.checkpoint is None:
+            _show_costs(choice)
     broken += not await _works(f"journal `{journal}`", _try_journal(journal))
     if tenants is not None:
         broken += not await _works(f"tenants `{tenants}`", _try_tenants(tenants))
@@ -101,6 +110,24 @@ async def _try_model(choice: ModelChoice) -> str:
         kinds = ", ".join(sorted(capabilities.kinds))
         bound = f"its limits are {capabilities.bound.value}"
         return f"`{capabilities.model}` answers in {taken:.1f} s; it can {kinds}; {bound}"
+
+
+def _show_costs(choice: ModelChoice) -> None:
+    """What a model's tokens cost and who says so, or what to do where nobody does."""
+    prices = prices_in(choice.spec.options)
+    if prices is None:
+        try:
+            check_priced(choice.spec, "budget_usd")
+        except BudgetError as error:
+            show(f"    no prices, for a budget in money: {error.hint}", style="dim")
+        return
+    told = f"${prices.input:g} read, ${prices.output:g} generated"
+    if prices.cached is not None:
+        told += f", ${prices.cached:g} cached"
+    if prices.tiers:
+        told += f", other prices above {prices.tiers[0].above:,} tokens"
+    source = f"by {prices.version}" if prices.version else "as typed"
+    show(f"    per million tokens: {told} ({source})", style="dim")
 
 
 def _check_said(solution: Solution) -> None:

@@ -9,7 +9,14 @@ from typing import Annotated, Final
 
 import typer
 
-from mull.build import DEFAULT_MODEL, Config, ModelChoice, open_journal, open_model
+from mull.build import (
+    DEFAULT_MODEL,
+    Config,
+    ModelChoice,
+    check_priced,
+    open_journal,
+    open_model,
+)
 from mull.build.extras import needs_extra
 from mull.cli.configuration import config_of
 from mull.cli.output import say, show
@@ -179,6 +186,10 @@ async def _serve(settings: Settings) -> None:
     accounts = Accounts.open_to_all()
     if settings.tenants is not None:
         accounts = Accounts.read(settings.tenants, settings.journal.with_suffix(".spent"))
+    if accounts.limits_money:
+        for name, choice in settings.models.items():
+            if choice.checkpoint is None:  # what runs here costs its owner no money
+                check_priced(choice.spec, "money", name)
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(open_journal(settings.journal))
         opened = {

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from mull.build import readable_answer
+from mull.build import price_version, readable_answer
 from mull.cli.output import printable, show, show_json
 from mull.core.codec import Json, encode
 from mull.core.events import StopReason
@@ -154,6 +154,7 @@ def show_solution_json(solution: Solution, spec: SolveSpec, seed: int) -> None:
             ],
             "scores": [encode(score) for score in _scores(solution)],
             "usage": usage_json(solution.usage),
+            "price_version": price_version(spec.policy),
         },
     )
 

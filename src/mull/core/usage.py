@@ -14,7 +14,10 @@ from mull.core.errors import BudgetError
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One cost vector for everything. Adds with `+`; the token counts are disjoint but `cached`."""
+    """One cost vector for everything. Adds with `+`.
+
+    The token counts are disjoint, but for `cached` and `written` ones, which are parts of others.
+    """
 
     prompt_tokens: int = 0
     """Tokens read by the model, including those served from a cache."""
@@ -35,6 +38,9 @@ class Usage:
     seconds: float = 0.0
     """Wall-clock time of the solve; charged by the solver, not by policies and verifiers."""
     money_usd: float = 0.0
+    written_tokens: int = 0
+    """The part of `prompt_tokens` that a cache was made to keep, which some providers charge more
+    for; none of `cached_tokens`."""
 
     @property
     def completion_tokens(self) -> int:

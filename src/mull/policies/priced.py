@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Final
 
@@ -17,31 +17,81 @@ _MARKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """US dollars per million tokens. Reasoning, shown or not, and lost tokens cost as output."""
+class Rates:
+    """US dollars per million tokens. None: as other tokens of that side cost."""
 
     input: float
     output: float
     cached: float | None = None
-    """Of input tokens served from a cache; None: as any input."""
+    """Of input tokens served from a cache."""
+    written: float | None = None
+    """Of input tokens that a cache is made to keep."""
+    reasoning: float | None = None
+    """Of hidden tokens, shown or not."""
 
     def __post_init__(self) -> None:
-        for name, price in (
-            ("input", self.input),
-            ("output", self.output),
-            ("cached", self.cached),
-        ):
+        for name in ("input", "output", "cached", "written", "reasoning"):
+            price: float | None = getattr(self, name)
             if price is not None and not (isfinite(price) and price >= 0):
                 raise BadInputError(
                     f"price `{name}` is {price}; it must be zero or more US dollars per million"
                 )
 
-    def of(self, usage: Usage) -> float:
-        """What this usage costs, in US dollars."""
-        cached = self.input if self.cached is None else self.cached
-        read = usage.prompt_tokens - usage.cached_tokens
-        total = read * self.input + usage.cached_tokens * cached
-        return (total + usage.generated_tokens * self.output) / 1e6
+    def cost(self, usage: Usage) -> float:
+        """US dollars. Of what was lost nobody knows whether it was reasoning: it is the dearer."""
+        read = usage.prompt_tokens - usage.cached_tokens - usage.written_tokens
+        lost = usage.verifier_tokens + usage.discarded_tokens
+        total = read * self.input + lost * self._dearest_output
+        for num_tokens, price, usual in (
+            (usage.cached_tokens, self.cached, self.input),
+            (usage.written_tokens, self.written, self.input),
+            (usage.visible_tokens, self.output, self.output),
+            (usage.hidden_tokens, self.reasoning, self.output),
+        ):
+            total += num_tokens * (usual if price is None else price)
+        return total / 1e6
+
+    def worst(self, usage: Usage) -> float:
+        """The same, whatever a cache does with the prompt and whatever is reasoning."""
+        dearest_input = max(self.input, self.cached or 0.0, self.written or 0.0)
+        total = usage.prompt_tokens * dearest_input + usage.generated_tokens * self._dearest_output
+        return total / 1e6
+
+    @property
+    def _dearest_output(self) -> float:
+        return max(self.output, self.reasoning or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier(Rates):
+    """What all tokens of a request cost whose prompt is longer than so many tokens."""
+
+    above: int = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices(Rates):
+    """What a model costs: its rates, and those of long prompts."""
+
+    tiers: tuple[Tier, ...] = ()
+    version: str | None = None
+    """Which prices these are: the table and the row they come from. None: they were typed."""
+
+    def of(self, usage: Usage, *, length: int | None = None) -> float:
+        """What this usage costs, in US dollars.
+
+        Args:
+            usage: What was spent.
+            length: Tokens of the request's prompt; None: those of the usage.
+        """
+        length = usage.prompt_tokens if length is None else length
+        reached = [each for each in self.tiers if each.above < length]
+        return max(reached, key=lambda each: each.above, default=self).cost(usage)
+
+    def worst_of(self, usage: Usage) -> float:
+        """What this usage costs at most, where its prompt has no more tokens than it says."""
+        reached = [each for each in self.tiers if each.above < usage.prompt_tokens]
+        return max(each.worst(usage) for each in (self, *reached))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +113,43 @@ class PricedPolicy:
     def quote(self, call: Call) -> Usage:
         """The policy's own quote and the price of it, the prompt included."""
         quoted = self.policy.quote(call)
-        texts = [turn.content for turn in call.trajectory.problem.messages]
-        texts += [step.text for step in call.trajectory.steps]
-        num_prompt = sum(len(text.encode("utf-8", "replace")) + _MARKS for text in texts)
-        worst = replace(quoted, prompt_tokens=max(quoted.prompt_tokens, num_prompt))
-        return replace(quoted, money_usd=quoted.money_usd + self.prices.of(worst))
+        worst = replace(quoted, prompt_tokens=max(quoted.prompt_tokens, _longest_prompt(call)))
+        return replace(quoted, money_usd=quoted.money_usd + self.prices.worst_of(worst))
 
     async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
         """What the policy gives, priced."""
+        known = {call.branch.id: call for call in calls}
+        lengths = dict[tuple[NodeId, ...], int]()
         async with aclosing(self.policy.expand(calls)) as outcomes:
             async for each in outcomes:
-                yield (
-                    each
-                    if isinstance(each, Delta)
-                    else replace(each, usage=self._priced(each.usage))
-                )
+                if isinstance(each, Delta):
+                    yield each
+                else:
+                    length = _length(known.get(each.branch_id), each.usage, lengths)
+                    usage, money = each.usage, self.prices.of(each.usage, length=length)
+                    yield replace(each, usage=replace(usage, money_usd=usage.money_usd + money))
 
     async def release(self, node_ids: Collection[NodeId]) -> None:
         """As the policy does."""
         await self.policy.release(node_ids)
 
-    def _priced(self, usage: Usage) -> Usage:
-        return replace(usage, money_usd=usage.money_usd + self.prices.of(usage))
+
+def _length(call: Call | None, usage: Usage, lengths: dict[tuple[NodeId, ...], int]) -> int:
+    """Tokens of the prompt that an outcome's tokens were drawn after.
+
+    One outcome of a request carries its prompt, and siblings may share a request: so the length is
+    kept by where they grow. Where it is not known yet, it is the longest there can be.
+    """
+    if call is None:
+        return usage.prompt_tokens
+    place = call.branch.parents
+    if usage.prompt_tokens:
+        lengths[place] = max(usage.prompt_tokens, lengths.get(place, 0))
+    return lengths.get(place) or _longest_prompt(call)
+
+
+def _longest_prompt(call: Call) -> int:
+    """Tokens: no text has more of them than bytes."""
+    texts = [turn.content for turn in call.trajectory.problem.messages]
+    texts += [step.text for step in call.trajectory.steps]
+    return sum(len(text.encode("utf-8", "replace")) + _MARKS for text in texts)

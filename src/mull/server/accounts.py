@@ -92,6 +92,12 @@ class Account:
         return self.window - self.now() % self.window
 
     @property
+    def limits_money(self) -> bool:
+        """Whether it has a limit in money, here or above."""
+        above = self.parent is not None and self.parent.limits_money
+        return self.budget.max_money_usd is not None or above
+
+    @property
     def exhausted(self) -> Limit | None:
         """The limit that is spent, here or above, whatever is only claimed."""
         above = None if self.parent is None else self.parent.exhausted
@@ -240,6 +246,11 @@ class Accounts:
         accounts = cls(callers, by_hash, spent_file)
         accounts.restore()
         return accounts
+
+    @property
+    def limits_money(self) -> bool:
+        """Whether anybody has a limit in money."""
+        return any(each.limits_money for each in self._accounts().values())
 
     @property
     def needs_keys(self) -> bool:

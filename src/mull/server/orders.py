@@ -12,6 +12,7 @@ from mull.build import (
     SearchPlan,
     SearchSettings,
     Wish,
+    check_priced,
     find_verifier,
     plan_search,
 )
@@ -88,6 +89,8 @@ def order_of(
 ) -> Order:
     """The order that a request comes to; raises what names the field that cannot be honoured."""
     check_known(wishes)
+    if wishes.budget.money is not None:
+        check_priced(model.spec, "mull.budget.money", named.model)
     problem = problem_of(model, messages, wishes.answer_kind)
     effort = wishes.effort or sampled.effort
     asked = _asked(named, wishes, effort)

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from mull.build import Passage
+from mull.build import Passage, check_priced
 from mull.core.ledger import Refused
 from mull.core.usage import Budget, Usage
 from mull.policies.remote.client import RETRYABLE_STATUS, seconds_to_wait
@@ -36,6 +36,8 @@ _DONE: Final = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 """At the start of a line, where no text of a model can stand."""
 _PROMPT_BYTES: Final = 4
 """About as many make a token, where the server never says how many were read."""
+_DEARER: Final = frozenset({"priority", "fast"})
+"""What `service_tier` asks a provider to do sooner, for more money than the usual prices."""
 _OWN: Final = frozenset({401, 403})
 """What the server behind says to this server, and not to its client."""
 
@@ -50,6 +52,7 @@ class Head(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
+    service_tier: str | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -59,6 +62,7 @@ class Head(msgspec.Struct, frozen=True):
 
 class _Details(msgspec.Struct, frozen=True):
     cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
     reasoning_tokens: int | None = 0
 
 
@@ -204,6 +208,7 @@ class Passing:
             cached_tokens=(prompt and prompt.cached_tokens) or 0,
             visible_tokens=usage.completion_tokens - hidden,
             hidden_tokens=hidden,
+            written_tokens=(prompt and prompt.cache_write_tokens) or 0,
         )
 
     def spent(self) -> Usage:
@@ -226,10 +231,15 @@ async def pass_through(
     budget = wishes.budget.budget()
     limit = _limit(head, budget, has_cap=account.budget != Budget())
     tokens = (limit or 0) * (count("n", head.n, at_most=MAX_CHOICES) or 1)
-    worst = passage.priced(Usage(prompt_tokens=len(data), visible_tokens=tokens, calls=1))
+    worst = passage.dearest(Usage(prompt_tokens=len(data), visible_tokens=tokens, calls=1))
+    if budget.max_money_usd is not None:
+        check_priced(gateway.models[head.model].spec, "mull.budget.money", head.model)
     if budget.max_money_usd is not None and worst.money_usd > budget.max_money_usd:
         raise refuse("mull.budget.money", f"this request may cost ${worst.money_usd:.4f}")
     passing = Passing(exchange, passage, head, _outgoing(data, passage, head, limit), worst)
+    if head.service_tier in _DEARER and (budget.max_money_usd or account.limits_money):
+        why = f"nobody knows what `{head.service_tier}` costs, and money is limited"
+        raise refuse("service_tier", why)
     payer = Payer(account)
     claim = await payer.reserve(worst)
     if isinstance(claim, Refused):

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from mull.build import readable_answer
+from mull.build import price_version, readable_answer
 from mull.core.events import BranchFailed, Event, SolveEnded, SolveStarted, event_to_json
 from mull.core.expansion import Delta
 from mull.core.spec import Spec
@@ -58,6 +58,7 @@ def solve_as_json(solve_id: str, state: SolveState, *, is_live: bool) -> dict[st
         "seed": started.seed,
         "budget": _budget_as_json(state.budget),
         "usage": spending_of(state.usage),
+        "price_version": price_version(started.spec.policy),
         "waves": state.num_waves,
         "nodes": len(tree),
         "branches": len(tree.branches()),

@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mull.build import OpenModel, SearchPlan, plan_again
+from mull.build import OpenModel, SearchPlan, plan_again, same_model
 from mull.core.errors import BadInputError, MullError, UnknownSolveError
 from mull.core.events import Event
 from mull.core.expansion import Delta
@@ -166,7 +166,8 @@ class Solves:
         state = replay(events)
         started = state.started
         spec = started.spec
-        name = next((n for n, each in self.models.items() if each.spec == spec.policy), None)
+        named = self.models.items()
+        name = next((n for n, each in named if same_model(each.spec, spec.policy)), None)
         if name is None:
             raise BadInputError(
                 f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",

@@ -200,4 +200,5 @@ def _reported(usage: Fields) -> Iterator[Reported]:
         cached,
         count_of(usage.get("output_tokens")),
         count_of(details.get("thinking_tokens")),
+        written_tokens=written,
     )

@@ -13,6 +13,7 @@ Only what continues can be grown step by step, and a step can only be told from 
 where the server says which of the two it was. Everything not offered is refused by name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,10 @@ from mull.core.codec import Json
 from mull.core.errors import UnknownNameError
 from mull.core.ledger import Bound
 from mull.policies.remote.address import DEFAULT_KEY_VARIABLE, Address
+
+PROVIDER: Final = "https://api.openai.com/v1"
+_OWN_NAME: Final = re.compile(r"(?!.*:\d+$)[a-z][\w.:-]*", re.IGNORECASE)
+"""What can be a model's name at OpenAI, and no host with its port."""
 
 
 class WireKind(StrEnum):
@@ -173,6 +178,11 @@ def dialect_named(name: str) -> Dialect:
         return DIALECTS[name]
     except KeyError:
         raise UnknownNameError("dialect", name, DIALECTS) from None
+
+
+def openai_address(place: str) -> Address:
+    """The address of one of OpenAI's own models, or of `http://HOST:PORT/v1#MODEL`."""
+    return Address.parse(f"{PROVIDER}#{place}" if _OWN_NAME.fullmatch(place) else place)
 
 
 def openai_key_variable(address: Address) -> str:

@@ -212,4 +212,5 @@ def _reported(event: Fields) -> Iterator[Reported]:
             count_of(prompt.get("cached_tokens")) or count_of(usage.get("prompt_cache_hit_tokens")),
             count_of(usage.get("completion_tokens")),
             count_of(completion.get("reasoning_tokens")),
+            written_tokens=count_of(prompt.get("cache_write_tokens")),
         )

@@ -258,7 +258,7 @@ def _shares(samples: Sequence[Sample], reports: Sequence[Reported]) -> list[Repo
     if len(samples) == len(reports) == 1:
         return [None if reports[0].choice else reports[0]]
     own = {
-        each.choice: replace(each, prompt_tokens=0, cached_tokens=0) if each.choice else each
+        each.choice: _without_prompt(each) if each.choice else each
         for each in reports
         if each.choice is not None
     }
@@ -274,9 +274,14 @@ def _shares(samples: Sequence[Sample], reports: Sequence[Reported]) -> list[Repo
             # A whole below what was counted stays below, to be found out.
             min(counted[number], whole.completion_tokens) + _part(extra, number, count),
             _part(whole.reasoning_tokens, number, count),
+            written_tokens=0 if number else whole.written_tokens,
         )
         for number in range(count)
     ]
+
+
+def _without_prompt(reported: Reported) -> Reported:
+    return replace(reported, prompt_tokens=0, cached_tokens=0, written_tokens=0)
 
 
 def _latest(reports: Sequence[Reported]) -> Reported:
@@ -286,6 +291,7 @@ def _latest(reports: Sequence[Reported]) -> Reported:
         max(each.cached_tokens for each in reports),
         max(each.completion_tokens for each in reports),
         max(each.reasoning_tokens for each in reports),
+        written_tokens=max(each.written_tokens for each in reports),
     )
 
 

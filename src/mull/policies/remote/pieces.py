@@ -58,6 +58,8 @@ class Reported:
     """Reasoning included."""
     reasoning_tokens: int = 0
     choice: int | None = None
+    written_tokens: int = 0
+    """Of the prompt, kept in a cache for later."""
 
 
 @dataclass(frozen=True, slots=True)

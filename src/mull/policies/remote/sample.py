@@ -49,6 +49,7 @@ class Sample:
     # What the next outcome must carry beyond its own tokens.
     _prompt: int = 0
     _cached: int = 0
+    _written: int = 0
     _lost: int = 0
 
     @property
@@ -162,6 +163,7 @@ class Sample:
         if reported is not None:
             self._prompt += 0 if self.prompt_tokens else reported.prompt_tokens
             self._cached += reported.cached_tokens
+            self._written += reported.written_tokens
 
     def _fail_short(self, total: int) -> Failed:
         self._lost += total - self._shown
@@ -171,8 +173,15 @@ class Sample:
         """The tokens of a step, and what was not charged before; those of a thought are hidden."""
         is_thought = kind is StepKind.THOUGHT
         visible, hidden = (0, hidden + shown) if is_thought else (shown, hidden)
-        usage = Usage(self._prompt, self._cached, visible, hidden, discarded_tokens=self._lost)
-        self._prompt = self._cached = self._lost = 0
+        usage = Usage(
+            self._prompt,
+            self._cached,
+            visible,
+            hidden,
+            discarded_tokens=self._lost,
+            written_tokens=self._written,
+        )
+        self._prompt = self._cached = self._written = self._lost = 0
         return usage
 
     def _hidden(self, total: int, reported: Reported | None) -> int:
