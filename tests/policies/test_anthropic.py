@@ -84,7 +84,8 @@ async def test_thoughts_are_thoughts_and_counted_as_the_server_says() -> None:
         ("42", StepKind.ANSWER),
     ]
     assert steps(found)[-1].finish is Finish.STOP
-    assert total(found) == Usage(28, 20, visible_tokens=20, hidden_tokens=70)
+    counted = Usage(28, 20, visible_tokens=20, hidden_tokens=70, written_tokens=3)
+    assert total(found) == counted
     shown = "".join(each.text for each in found if isinstance(each, Delta))
     assert shown == "six sevens\nare 42It is\n42"
 
@@ -93,7 +94,8 @@ async def test_thoughts_that_are_not_shown_are_hidden_tokens_all_the_same() -> N
     unseen = [each for each in THOUGHT if each.get("delta", {}).get("type") != "thinking_delta"]
     async with asked(streams(unseen)) as (policy, _, tree):
         found = await grow(policy, tree)
-    assert total(found) == Usage(28, 20, visible_tokens=20, hidden_tokens=70)
+    counted = Usage(28, 20, visible_tokens=20, hidden_tokens=70, written_tokens=3)
+    assert total(found) == counted
 
 
 async def test_a_message_that_is_not_streamed_is_read_all_the_same() -> None:
