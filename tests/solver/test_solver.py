@@ -15,6 +15,7 @@ from mull.core.events import (
     ChargeReason,
     Event,
     NodeGrown,
+    NodeScored,
     SolveEnded,
     SolveStarted,
     StopReason,
@@ -72,6 +73,10 @@ def events_of(journal: MemoryJournal, kind: type[Event]) -> list[Event]:
     return [event for event in journal.traces["it"] if isinstance(event, kind)]
 
 
+def grown_in(journal: MemoryJournal) -> list[Grown]:
+    return [event.grown for event in journal.traces["it"] if isinstance(event, NodeGrown)]
+
+
 def a_second(call: Call, index: int) -> float:
     return 1.0
 
@@ -101,8 +106,7 @@ async def test_arrival_order_is_in_the_trace_and_not_in_the_tree() -> None:
         solution = await solver_with(policy, BEST, IS_RIGHT, journal=journal).solve(
             PROBLEM, solve_id="it"
         )
-        grown = [event.grown for event in journal.traces["it"] if isinstance(event, NodeGrown)]
-        arrivals.append([each.branch_id for each in grown])
+        arrivals.append([each.branch_id for each in grown_in(journal)])
         contents.append(solution.tree.content())
     assert arrivals[0] != arrivals[1]
     assert sorted(arrivals[0]) == sorted(arrivals[1])
@@ -135,6 +139,30 @@ async def test_a_solve_belongs_to_its_model() -> None:
         await stranger.resume("it")
     with pytest.raises(BadInputError, match="but the policy offers"):
         await replace(stranger, policy=policy_of()).solve(PROBLEM)
+
+
+@dataclass(slots=True)
+class SlowJournal(MemoryJournal):
+    """Is told when its writes are durable."""
+
+    is_on_disk: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def flush(self) -> None:
+        await self.is_on_disk.wait()
+
+
+async def test_a_wave_is_grown_while_it_is_written_and_nothing_follows_before_that() -> None:
+    journal = SlowJournal()
+    solver = solver_with(policy_of(), BEST, IS_RIGHT, journal=journal)
+    solving = asyncio.create_task(solver.solve(PROBLEM, solve_id="it"))
+    try:
+        await asyncio.sleep(0.05)
+        assert len({each.branch_id for each in grown_in(journal)}) == 3
+        assert not events_of(journal, NodeScored)  # they are the second wave's
+    finally:
+        journal.is_on_disk.set()
+        solution = await solving
+    assert solution.answer == "42"
 
 
 async def test_two_solves_cannot_have_one_name() -> None:

@@ -88,6 +88,24 @@ async def test_many_appends_share_a_transaction(path: Path) -> None:
     assert frames[1] < 100, frames
 
 
+async def test_the_disk_is_waited_for_by_rows_and_by_what_must_last(path: Path) -> None:
+    levels = list[int]()
+
+    def look(connection: sqlite3.Connection) -> None:
+        levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    writer = Writer(path, lambda: open_database(path), 3600)
+    await writer.open()
+    await writer.call(look, must_last=False)
+    await writer.call(look)
+    await writer.call(start_solve, must_last=False)
+    put(writer, 0, 1)
+    await writer.call(look, must_last=False)
+    await writer.close()
+    normal, full = 1, 2
+    assert levels == [normal, full, full]
+
+
 async def test_the_event_loop_never_waits_for_the_disk(path: Path) -> None:
     """Another process holds the file for a while; appending goes on, flushing waits."""
     async with SqliteJournal(path) as journal:

@@ -1,6 +1,7 @@
 """`mull serve`: the gateway."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -208,6 +209,7 @@ async def _serve(settings: Settings) -> None:
             if resumed:
                 goes = "1 solve goes" if resumed == 1 else f"{resumed} solves go"
                 say(f"{goes} on from an earlier server")
+            gc.freeze()  # what is there by now stays: no collection need look at it again
             await until_told_to_end()
             say("ending: no new requests are taken")
             await solves.drain(settings.drain_seconds)

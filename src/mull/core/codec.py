@@ -11,10 +11,13 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import cache, partial
 from types import NoneType, UnionType
-from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+_PLAIN: Final = frozenset({NoneType, bool, int, float, str})
+"""What is JSON as it is, and most of every event."""
 
 
 class DecodeError(ValueError):
@@ -31,9 +34,11 @@ def parse_json(text: str | bytes) -> Json:
 
 def encode(value: object) -> Json:
     """The value as JSON data. TypeError for what is neither value, container nor scalar."""
+    if type(value) in _PLAIN:
+        return cast(Json, value)
     if isinstance(value, Enum):
         return cast(Json, value.value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
         entries = cast(Mapping[str, object], value)
@@ -41,7 +46,7 @@ def encode(value: object) -> Json:
     if isinstance(value, (tuple, list)):
         return [encode(each) for each in cast(Sequence[object], value)]
     return {
-        name: encode(content)
+        name: content if type(content) in _PLAIN else encode(content)
         for name, default in _defaults(type(value))
         if (content := getattr(value, name)) != default
     }

@@ -93,7 +93,7 @@ class Ledger:
     _open: set[Reservation] = field(default_factory=set[Reservation])
 
     def reserved(self, limit: Limit) -> float:
-        """What open reservations may still spend on one axis."""
+        """What open reservations may still spend on an axis that has a limit here."""
         return self._reserved[limit]
 
     @property
@@ -189,7 +189,7 @@ class Ledger:
 
     def check(self) -> None:
         """Raise AssertionError if claims and open reservations disagree."""
-        for axis in Limit:
+        for axis in self.budget.limited:
             open_sum = sum(amount(claim.worst, axis) for claim in self._open)
             scale = max(1.0, open_sum, amount(self.spent, axis))
             if abs(open_sum - self._reserved[axis]) > _ROUNDING * scale:
@@ -206,7 +206,7 @@ class Ledger:
 
     def _claim(self, worst: Usage, *, sign: int) -> None:
         self._num_claims += sign
-        for axis in Limit:
+        for axis in self.budget.limited:
             # Floats do not cancel exactly, but without a claim the sum is zero by definition.
             held = self._reserved[axis] + sign * amount(worst, axis)
             self._reserved[axis] = held if self._num_claims else 0

@@ -200,9 +200,9 @@ class SearchTree:
             self.node(parent)
         first = self.next_sample(expansion)
         self._samples[_sibling_key(expansion)] = first + expansion.count
-        one = replace(expansion, count=1)
-        asked = tuple(self._address(one, first + offset) for offset in range(expansion.count))
-        for branch in asked:
+        samples = range(first, first + expansion.count)
+        siblings = self._addresses(replace(expansion, count=1), samples)
+        for branch in siblings:
             self._ordinals[branch.id] = len(self._ordinals)
             self._branches[branch.id] = branch
             for parent in dict.fromkeys(branch.parents):
@@ -210,13 +210,16 @@ class SearchTree:
                 self._changes.append(parent)
             self._chains[branch.id] = []
             self._open[branch.id] = None
-        return asked
+        return siblings
 
-    def _address(self, expansion: Expansion, sample: int) -> Branch:
-        place = (expansion.asked, sample, *expansion.parents)
-        seed = derive_seed(self.seed, self.root, *place)
-        branch_id = BranchId(content_digest("branch", self.root, self.model, seed, *place))
-        return Branch(branch_id, expansion, sample, seed)
+    def _addresses(self, expansion: Expansion, samples: Iterable[int]) -> tuple[Branch, ...]:
+        asked, siblings = expansion.asked, list[Branch]()
+        for sample in samples:
+            place = (asked, sample, *expansion.parents)
+            seed = derive_seed(self.seed, self.root, *place)
+            branch_id = BranchId(content_digest("branch", self.root, self.model, seed, *place))
+            siblings.append(Branch(branch_id, expansion, sample, seed))
+        return tuple(siblings)
 
     def grow(self, grown: Grown) -> Node:
         """Add a step to an open branch. ValueError unless it is exactly the next one."""
@@ -268,7 +271,7 @@ class SearchTree:
     def check(self) -> None:
         """Raise AssertionError if the tree contradicts itself."""
         for branch_id, branch in self._branches.items():
-            same = branch == self._address(branch.expansion, branch.sample)
+            same = (branch,) == self._addresses(branch.expansion, (branch.sample,))
             _require("an id is that of its content", holds=same)
             self._check_chain(branch, [self._nodes[each] for each in self._chains[branch_id]])
         nodes = list(self.nodes())

@@ -1,6 +1,8 @@
 """Where events go: into the state, into the journal, to whoever watches."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mull.core.events import Event
@@ -34,3 +36,12 @@ class Recorder:
     def show(self, delta: Delta) -> None:
         """Pass on streamed text; it is no event, the step that completes it is."""
         self.observer(delta)
+
+    @asynccontextmanager
+    async def flushing(self) -> AsyncGenerator[None, None]:
+        """What is recorded by now is durable when the block ends, which does not wait for it."""
+        flush = asyncio.ensure_future(self.journal.flush())
+        try:
+            yield
+        finally:
+            await flush

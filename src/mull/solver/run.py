@@ -66,10 +66,8 @@ class SolveRun:
 
     async def _loop(self) -> SolveEnded:
         done: StopReason | None = None
-        while True:
-            refused = await self._finish_wave()
-            if refused is not None:
-                return await self._end_short(refused)
+        refused = await self._finish_wave()
+        while refused is None:
             situation = await self._situation(done)
             match self.controller.decide(situation):
                 case Run(spec, limit):
@@ -80,12 +78,15 @@ class SolveRun:
                     done = ask.stop if ask.is_empty else None
                     if not ask.is_empty:
                         await self._begin_wave(spec, ask)
+                        async with self.recorder.flushing():
+                            refused = await self._finish_wave()
                 case Stop(reason):
                     return await self.end(reason)
                 case Abstain(note):
                     return await self.end(StopReason.ABSTAINED, note, gives_answer=False)
                 case Escalate(note):
                     return await self.end(StopReason.ESCALATED, note, gives_answer=False)
+        return await self._end_short(refused)
 
     async def _situation(self, done: StopReason | None) -> Situation:
         headroom = await self.ledger.headroom()
@@ -102,7 +103,6 @@ class SolveRun:
                 )
         wave = WaveAsked(self.state.num_waves, spec, ask.grow, ask.score, ask.drop)
         await self.recorder.record(wave)
-        await self.recorder.journal.flush()
 
     async def _finish_wave(self) -> Refused | None:
         """Do what the last wave asked for and is not done yet.

@@ -64,7 +64,6 @@ def open_database(path: Path) -> sqlite3.Connection:
         try:
             if _is_blank(connection, path):
                 _create(connection, path)
-            connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise

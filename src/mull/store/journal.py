@@ -89,7 +89,7 @@ class SqliteJournal:
     async def append(self, solve_id: str, events: Sequence[Event]) -> None:
         """Add events to the end of a solve's trace; all of them or, where one may not be, none.
 
-        The first append to a solve waits for the disk to make it this journal's; no later one does.
+        The first append to a solve waits until the file says that it is this journal's.
         """
         runner = self._open_runner()
         if not events:
@@ -118,7 +118,10 @@ class SqliteJournal:
         if not solve_id.isprintable():
             raise BadInputError(f"solve id {solve_id!r} has characters that cannot be printed")
         seen = self._loaded.get(solve_id)
-        head = await self._writer.call(lambda connection: runner.claim(connection, solve_id))
+        # A claim guards against processes that live, and a machine's crash leaves none.
+        head = await self._writer.call(
+            lambda connection: runner.claim(connection, solve_id), must_last=False
+        )
         # Another task may have done the same meanwhile, and gone on.
         head = self._heads.setdefault(solve_id, head)
         if seen is not None and seen != head:

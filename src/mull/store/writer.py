@@ -28,7 +28,9 @@ class Job:
     run: Callable[[sqlite3.Connection], object]
     """A `StoreError` it raises is its own; it must not have written anything by then."""
     done: "Future[object]"
-    """Resolved once the transaction is durable."""
+    """Resolved once the transaction is there for all processes."""
+    must_last: bool
+    """Whether it must then be durable too."""
 
 
 @dataclass(slots=True)
@@ -47,8 +49,15 @@ class Batch:
         """Whether there is nothing to commit."""
         return not (self.rows or self.jobs)
 
+    @property
+    def _must_last(self) -> bool:
+        return bool(self.rows) or any(job.must_last for job in self.jobs)
+
     def write(self, connection: sqlite3.Connection) -> list[object]:
         """One transaction: rows first, then jobs; the jobs' results in order."""
+        # Without rows the disk is not waited for, where no job must last: whatever is durable later
+        # comes behind it.
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._must_last else 'NORMAL'}")
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", self.rows)
         connection.executemany(
@@ -127,9 +136,12 @@ class Writer:
             if was_empty:
                 self._changed.notify()
 
-    async def call(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `run`, once everything queued so far and its own changes are durable."""
-        job = Job(run, Future[object]())
+    async def call(self, run: Callable[[sqlite3.Connection], T], *, must_last: bool = True) -> T:
+        """The result of `run`, once everything queued so far and its own changes are durable.
+
+        Of what need not last, once other processes see it.
+        """
+        job = Job(run, Future[object](), must_last)
         with self._changed:
             self._check_usable()
             self._batch.jobs.append(job)
