@@ -17,6 +17,7 @@ from mull.core.usage import Budget, Headroom, Limit, Usage, amount
 
 _ROUNDING: Final = 1e-9
 """Relative: a sum of many small prices may differ this much from the price of the sum."""
+_AXES: Final = tuple(Limit)
 
 
 class Bound(StrEnum):
@@ -93,7 +94,7 @@ class Ledger:
     _open: set[Reservation] = field(default_factory=set[Reservation])
 
     def reserved(self, limit: Limit) -> float:
-        """What open reservations may still spend on an axis that has a limit here."""
+        """What open reservations may still spend on one axis."""
         return self._reserved[limit]
 
     @property
@@ -189,7 +190,7 @@ class Ledger:
 
     def check(self) -> None:
         """Raise AssertionError if claims and open reservations disagree."""
-        for axis in self.budget.limited:
+        for axis in Limit:
             open_sum = sum(amount(claim.worst, axis) for claim in self._open)
             scale = max(1.0, open_sum, amount(self.spent, axis))
             if abs(open_sum - self._reserved[axis]) > _ROUNDING * scale:
@@ -206,7 +207,7 @@ class Ledger:
 
     def _claim(self, worst: Usage, *, sign: int) -> None:
         self._num_claims += sign
-        for axis in self.budget.limited:
+        for axis in _AXES:
             # Floats do not cancel exactly, but without a claim the sum is zero by definition.
             held = self._reserved[axis] + sign * amount(worst, axis)
             self._reserved[axis] = held if self._num_claims else 0
