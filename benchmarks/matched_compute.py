@@ -48,10 +48,15 @@ CONTROL: Final = (
     "best_first+early_stop=true+guide=oracle",
 )
 """The first must lose. The second is what a guide that knows what is possible would give."""
-HARD: Final = ("best_first+early_stop=true+width=4",)
-"""Where best-of-256 of `mull-mini` lies between 20 and 90 %. Four steps a wave: what is
-hard takes long, and a wave looks at the whole tree. Nothing is claimed of it: the guide is as large
-as the policy."""
+HARD: Final = (
+    BEST_FIRST,
+    "best_first+early_stop=true+width=4",
+    "mcts+evaluation=rollout+early_stop=true",
+    "mcts+evaluation=rollout+early_stop=true+width=4",
+    "mcts+rule=puct+evaluation=rollout+early_stop=true",
+)
+"""Where best-of-256 lies between 20 and 90 %. For `mull-mini` the guide is as large as the policy;
+rollouts need none."""
 CLAIMS: Final[tuple[str, ...]] = (
     BEST_FIRST,
     "mcts+evaluation=rollout+early_stop=true",
@@ -88,8 +93,8 @@ class Stage:
     rollouts: Mapping[int, int]
     """Recorded a problem, by level."""
     rows: tuple[Row, ...]
-    is_hard: bool = False
-    """Only problems that a thousand blind walks do not solve."""
+    blind_walks: int = 0
+    """Only problems that none of so many solves."""
 
 
 LEVELS: Final = (6, 4, 5)
@@ -127,10 +132,18 @@ STAGES: Final[Mapping[str, Stage]] = {
         ),
     ),
     "explore-hard": Stage(
-        0, {6: 60}, {6: 256}, (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)),), is_hard=True
+        0,
+        {6: 60},
+        {6: 256},
+        (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)), Row(6, (256,), (*SAMPLED[:-1], *HARD))),
+        blind_walks=1_024,
     ),
-    "confirm-hard": Stage(
-        100, {6: 200}, {6: 256}, (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)),), is_hard=True
+    "explore-harder": Stage(
+        0,
+        {6: 60},
+        {6: 256},
+        (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)), Row(6, (256,), (*SAMPLED[:-1], *HARD))),
+        blind_walks=16_384,
     ),
 }
 
@@ -144,7 +157,7 @@ def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None)
         level=row.level,
         count=min(count or planned, planned),
         skip=stage.skip,
-        is_hard=stage.is_hard,
+        blind_walks=stage.blind_walks,
     )
     return EvalConfig(
         problems,

@@ -168,26 +168,36 @@ def test_differences_are_named_by_their_path() -> None:
     assert differences(there, there) == []
 
 
-def test_hard_problems_are_those_that_blind_walks_do_not_solve() -> None:
+@pytest.mark.parametrize("num_walks", [256, 1_024, 4_096])
+def test_hard_problems_are_those_that_blind_walks_do_not_solve(num_walks: int) -> None:
     """They follow one another as the others do: a set begins where the one before it ended."""
-    hard = ProblemSet("countdown", level=6, count=4, is_hard=True)
+    hard = ProblemSet("countdown", level=6, count=4, blind_walks=num_walks)
     both = hard.examples()
     second = replace(hard, count=2, skip=2).examples()
     assert [each.id for each in second] == [each.id for each in both[2:]]
     puzzles = [puzzle_of(each.problem) for each in both]
     solved = blind_successes(
-        [puzzle for puzzle in puzzles if isinstance(puzzle, Countdown)], num_samples=1_024, seed=0
+        [puzzle for puzzle in puzzles if isinstance(puzzle, Countdown)],
+        num_samples=num_walks,
+        seed=0,
     )
     assert solved == [0, 0, 0, 0]
-    assert hard.name == "countdown level 6, hard"
+    assert hard.name == f"countdown level 6, none of {num_walks:,} walks"
 
 
-@pytest.mark.parametrize("problems", [{"task": "chain", "level": 5}, {"task": "countdown"}])
+@pytest.mark.parametrize(
+    "problems",
+    [
+        {"task": "chain", "level": 5, "blind_walks": 9},
+        {"task": "countdown", "blind_walks": 9},
+        {"task": "countdown", "level": 6, "blind_walks": -1},
+    ],
+)
 def test_only_generated_countdowns_are_known_to_be_hard(problems: dict[str, object]) -> None:
     with pytest.raises(BadInputError):
-        ProblemSet(is_hard=True, **problems)  # type: ignore[arg-type]
+        ProblemSet(**problems)  # type: ignore[arg-type]
 
 
 def test_a_level_without_hard_problems_says_so() -> None:
     with pytest.raises(BadInputError, match="level 3 has too few hard problems"):
-        ProblemSet("countdown", level=3, count=1, is_hard=True).examples()
+        ProblemSet("countdown", level=3, count=1, blind_walks=1_024).examples()

@@ -27,9 +27,9 @@ _SHOWN: Final = 5
 """Bad lines of a file that are named one by one; the rest are counted."""
 GAME_LEVEL: Final = 4
 """Numbers in every problem of the suites."""
-BLIND_WALKS: Final = 1_024
-"""Blind walks by which hard problems are told: whichever model is asked, they are the same."""
-MAX_RARITY: Final = 256
+FIRST_WALKS: Final = 1_024
+"""Blind walks after which it is worth looking whether many more solve a problem."""
+MAX_RARITY: Final = 1_024
 """Problems looked at for one that is hard, before a level is said to have none."""
 
 
@@ -51,16 +51,19 @@ class ProblemSet:
     """Of the file's content: a file that was changed is another task."""
     skip: int = 0
     """Problems to leave out from the start: sets that follow one another have none in common."""
-    is_hard: bool = False
-    """Of generated countdown only those problems that no one of `BLIND_WALKS` blind walks solves;
-    `count` and `skip` are of these. With 6 numbers it is one in twenty."""
+    blind_walks: int = 0
+    """Of generated countdown only those problems that none of so many blind walks solves, whichever
+    model is asked; `count` and `skip` are of these. With 6 numbers and 1,024 it is one in twenty.
+    """
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
             raise BadInputError(f"`count` is {self.count}; it must be at least 1")
         if self.skip < 0:
             raise BadInputError(f"`skip` is {self.skip}; it must be at least 0")
-        if self.is_hard and (self.task != "countdown" or self.level is None):
+        if self.blind_walks < 0:
+            raise BadInputError(f"`blind_walks` is {self.blind_walks}; it must be at least 0")
+        if self.blind_walks and (self.task != "countdown" or self.level is None):
             raise BadInputError("only generated countdown problems are known to be hard")
         if self.is_file:
             self._look_at_file()
@@ -103,7 +106,8 @@ class ProblemSet:
         """What a report calls it."""
         if self.is_file:
             return Path(self.task).stem
-        return f"{self.task} {self.suite or f'level {self.level}'}{', hard' * self.is_hard}"
+        hard = f", none of {self.blind_walks:,} walks" if self.blind_walks else ""
+        return f"{self.task} {self.suite or f'level {self.level}'}{hard}"
 
     @property
     def depth(self) -> int:
@@ -136,13 +140,13 @@ class ProblemSet:
 
     def _generated(self, wanted: int) -> list[Example]:
         """So many at least, or BadInputError."""
-        size = wanted
+        kept, seen, size = list[Example](), 0, wanted
         while size <= wanted * MAX_RARITY:
-            examples = generate(self.task, self.level or 0, size, self.seed, "test")
-            kept = _hard(examples) if self.is_hard else examples
+            examples = generate(self.task, self.level or 0, size, self.seed, "test")[seen:]
+            kept += _hard(examples, self.blind_walks) if self.blind_walks else examples
             if len(kept) >= wanted:
                 return kept
-            size *= 2
+            seen, size = size, 2 * size
         raise BadInputError(f"level {self.level} has too few hard problems")
 
     def _is_usable(self, example: Example) -> bool:
@@ -162,8 +166,11 @@ class ProblemSet:
         return examples[self.skip :][: self.count]
 
 
-def _hard(examples: list[Example]) -> list[Example]:
-    pairs = [(each, puzzle_of(each.problem)) for each in examples]
-    known = [(each, puzzle) for each, puzzle in pairs if isinstance(puzzle, Countdown)]
-    solved = blind_successes([puzzle for _, puzzle in known], num_samples=BLIND_WALKS, seed=0)
-    return [each for (each, _), count in zip(known, solved, strict=True) if not count]
+def _hard(examples: list[Example], num_walks: int) -> list[Example]:
+    """Those that no blind walk solves: neither a few, which most of them need, nor so many."""
+    for count in sorted({min(FIRST_WALKS, num_walks), num_walks}):
+        pairs = [(each, puzzle_of(each.problem)) for each in examples]
+        known = [(each, puzzle) for each, puzzle in pairs if isinstance(puzzle, Countdown)]
+        solved = blind_successes([puzzle for _, puzzle in known], num_samples=count, seed=0)
+        examples = [each for (each, _), right in zip(known, solved, strict=True) if not right]
+    return examples
