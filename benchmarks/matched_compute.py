@@ -143,7 +143,7 @@ STAGES: Final[Mapping[str, Stage]] = {
         {6: 60},
         {6: 256},
         (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)), Row(6, (256,), (*SAMPLED[:-1], *HARD))),
-        blind_walks=16_384,
+        blind_walks=4_096,
     ),
 }
 
