@@ -93,12 +93,14 @@ class Stage:
     rollouts: Mapping[int, int]
     """Recorded a problem, by level."""
     rows: tuple[Row, ...]
-    blind_walks: int = 0
-    """Only problems that none of so many solves."""
+    is_rare: bool = False
+    """Only problems that blind play solves at most once in `--rarity` walks."""
 
 
 LEVELS: Final = (6, 4, 5)
 BUDGETS: Final = (16, 64, 256)
+RARITY: Final = 16_384
+"""Of hard problems blind play solves at most one in so many walks, whichever model is asked."""
 
 
 def _rows(budgets: tuple[int, ...], *strategies: str, count: int | None = None) -> tuple[Row, ...]:
@@ -135,33 +137,29 @@ STAGES: Final[Mapping[str, Stage]] = {
         0,
         {6: 60},
         {6: 256},
-        (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)), Row(6, (256,), (*SAMPLED[:-1], *HARD))),
-        blind_walks=1_024,
-    ),
-    "explore-harder": Stage(
-        0,
-        {6: 60},
-        {6: 256},
-        (Row(6, (16, 64), (*SAMPLED[:-1], *HARD)), Row(6, (256,), (*SAMPLED[:-1], *HARD))),
-        blind_walks=4_096,
+        (
+            Row(6, (16, 64, 256), SAMPLED[:-1]),
+            *(Row(6, (budget,), (*SAMPLED[:-1], *HARD)) for budget in (64, 16, 256)),
+        ),
+        is_rare=True,
     ),
 }
 
 
-def config_of(stage: Stage, row: Row, model: str, guide: str, count: int | None) -> EvalConfig:
+def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> EvalConfig:
     """The evaluation of a row; `guide` is the name under which it speaks."""
     checker = find_verifier(AUTO, AnswerKind.COUNTDOWN)
     planned = row.count or stage.counts[row.level]
     problems = ProblemSet(
         "countdown",
         level=row.level,
-        count=min(count or planned, planned),
+        count=min(asked.count or planned, planned),
         skip=stage.skip,
-        blind_walks=stage.blind_walks,
+        rarity=asked.rarity if stage.is_rare else 0,
     )
     return EvalConfig(
         problems,
-        (model,),
+        (asked.model,),
         row.strategies,
         budgets=row.budgets,
         rollouts=stage.rollouts[row.level],
@@ -183,8 +181,9 @@ async def run(asked: argparse.Namespace) -> None:
     for number, row in enumerate(stage.rows):
         if row.level not in asked.levels or not {*row.budgets} <= {*asked.budgets}:
             continue
-        config = config_of(stage, row, asked.model, guide.source.verifier, asked.count)
-        path = asked.out / f"{asked.stage}-{asked.model}-{row.level}"
+        config = config_of(stage, row, guide.source.verifier, asked)
+        rare = f"-{asked.rarity}" if stage.is_rare else ""
+        path = asked.out / f"{asked.stage}-{asked.model}-{row.level}{rare}"
         sys.stderr.write(f"row {number + 1} of {len(stage.rows)}: level {row.level}\n")
         report = await evaluate(config, path, bench=bench, watcher=_watch, command=_command(asked))
         name = f"{number}-n-{'-'.join(map(str, row.budgets))}.md"
@@ -198,10 +197,11 @@ def _watch(stage: str, done: int, total: int) -> None:
 
 def _command(asked: argparse.Namespace) -> str:
     count = f" --count {asked.count}" if asked.count else ""
+    rare = f" --rarity {asked.rarity}" if STAGES[asked.stage].is_rare else ""
     return (
         f"python benchmarks/matched_compute.py {asked.stage} --model {asked.model} "
         f"--guide {Path(asked.guide).name} --levels {_words(asked.levels)} "
-        f"--budgets {_words(asked.budgets)}{count}"
+        f"--budgets {_words(asked.budgets)}{count}{rare}"
     )
 
 
@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, nargs="+", default=LEVELS, choices=LEVELS)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, choices=BUDGETS)
     parser.add_argument("--count", type=int, help="problems a level, fewer than the plan has")
+    parser.add_argument("--rarity", type=int, default=RARITY, help="of the hard stages' problems")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rows", type=int, default=512, help="branches that a worker grows")
     parser.add_argument("--out", type=Path, default=Path("runs/matched"))

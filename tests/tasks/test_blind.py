@@ -6,9 +6,18 @@ from random import Random
 import numpy as np
 import pytest
 
+from mull.core.errors import BadInputError
 from mull.puzzles import Countdown, puzzle_of
-from mull.tasks import blind_pass_at_k, blind_successes, pass_at_k, suite_named
+from mull.tasks import (
+    blind_chances,
+    blind_pass_at_k,
+    blind_successes,
+    pass_at_k,
+    rare_countdowns,
+    suite_named,
+)
 from mull.tasks.blind import blind_finals
+from mull.tasks.split import is_held_out
 from mull.tasks.walk import legal_moves, random_move, random_walk
 
 
@@ -57,6 +66,37 @@ def test_both_players_are_uniform_over_legal_moves(numbers: tuple[int, ...]) -> 
             # Five standard errors.
             tolerance = 5 * (chance * (1 - chance) / num_walks) ** 0.5
             assert abs(ends[end] / num_walks - chance) <= tolerance
+
+
+@pytest.mark.parametrize(
+    "numbers", [(2, 3, 5), (0, 1, 7), (30, 40, 999), (2, 3, 4, 6), (1, 1, 1, 9)]
+)
+def test_the_chances_of_a_blind_walk_are_exact(numbers: tuple[int, ...]) -> None:
+    chances, expected = blind_chances(numbers), _exact_distribution(numbers)
+    assert {end for end in range(1_000) if chances[end]} == set(expected)
+    for end, chance in expected.items():
+        assert chances[end] == pytest.approx(chance)
+
+
+def test_rare_problems_are_solved_seldom_but_can_be_solved() -> None:
+    examples = rare_countdowns(6, 20, 2_048, seed=3)
+    puzzles = [puzzle_of(example.problem) for example in examples]
+    for example, puzzle in zip(examples, puzzles, strict=True):
+        assert isinstance(puzzle, Countdown)
+        assert 0 < blind_chances(puzzle.numbers)[puzzle.target] <= 1 / 2_048
+        assert is_held_out(puzzle.numbers)
+        assert example.reference == str(puzzle.target)
+    known = [puzzle for puzzle in puzzles if isinstance(puzzle, Countdown)]
+    # 20 puzzles in 512 walks each: five solved are expected at most, and more than 15 never.
+    assert sum(blind_successes(known, num_samples=512, seed=0)) <= 15
+    assert len({puzzle.numbers for puzzle in known}) == 20
+    assert rare_countdowns(6, 4, 2_048, seed=3) == examples[:4]
+
+
+@pytest.mark.parametrize(("level", "rarity"), [(2, 9), (7, 9), (6, 0)])
+def test_what_is_no_level_or_rarity_is_refused(level: int, rarity: int) -> None:
+    with pytest.raises(BadInputError, match=f"no countdown of level {level} and rarity {rarity}"):
+        rare_countdowns(level, 1, rarity, seed=0)
 
 
 def test_moves_put_the_larger_number_first_and_stay_in_bounds() -> None:

@@ -9,13 +9,12 @@ from typing import Final
 from mull.core.digest import content_digest
 from mull.core.errors import BadInputError
 from mull.core.problem import AnswerKind
-from mull.puzzles import Countdown, puzzle_of
 from mull.tasks import (
     TASKS,
     Example,
-    blind_successes,
     generate,
     is_task_file,
+    rare_countdowns,
     read_examples,
     suite_named,
     task_named,
@@ -27,10 +26,6 @@ _SHOWN: Final = 5
 """Bad lines of a file that are named one by one; the rest are counted."""
 GAME_LEVEL: Final = 4
 """Numbers in every problem of the suites."""
-FIRST_WALKS: Final = 1_024
-"""Blind walks after which it is worth looking whether many more solve a problem."""
-MAX_RARITY: Final = 1_024
-"""Problems looked at for one that is hard, before a level is said to have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +46,19 @@ class ProblemSet:
     """Of the file's content: a file that was changed is another task."""
     skip: int = 0
     """Problems to leave out from the start: sets that follow one another have none in common."""
-    blind_walks: int = 0
-    """Of generated countdown only those problems that none of so many blind walks solves, whichever
-    model is asked; `count` and `skip` are of these. With 6 numbers and 1,024 it is one in twenty.
-    """
+    rarity: int = 0
+    """Of generated countdown only problems that blind play solves at most once in so many walks, so
+    that they are hard whichever model is asked."""
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
             raise BadInputError(f"`count` is {self.count}; it must be at least 1")
         if self.skip < 0:
             raise BadInputError(f"`skip` is {self.skip}; it must be at least 0")
-        if self.blind_walks < 0:
-            raise BadInputError(f"`blind_walks` is {self.blind_walks}; it must be at least 0")
-        if self.blind_walks and (self.task != "countdown" or self.level is None):
-            raise BadInputError("only generated countdown problems are known to be hard")
+        if self.rarity < 0:
+            raise BadInputError(f"`rarity` is {self.rarity}; it must be at least 0")
+        if self.rarity and (self.task != "countdown" or self.level is None):
+            raise BadInputError("only generated countdown problems are known to be rare")
         if self.is_file:
             self._look_at_file()
             return
@@ -106,8 +100,8 @@ class ProblemSet:
         """What a report calls it."""
         if self.is_file:
             return Path(self.task).stem
-        hard = f", none of {self.blind_walks:,} walks" if self.blind_walks else ""
-        return f"{self.task} {self.suite or f'level {self.level}'}{hard}"
+        rare = f", one walk in {self.rarity:,}" if self.rarity else ""
+        return f"{self.task} {self.suite or f'level {self.level}'}{rare}"
 
     @property
     def depth(self) -> int:
@@ -129,7 +123,7 @@ class ProblemSet:
             return self._first([*filter(self._is_usable, examples)], f"`{self.task}`")
         if self.suite is None:
             wanted = self.skip + (self.count or 100)
-            return self._generated(wanted)[self.skip : wanted]
+            return self._generated(wanted)[self.skip :]
         examples = suite_named(self.suite)
         if any(example.task != self.task for example in examples):
             raise BadInputError(
@@ -139,15 +133,10 @@ class ProblemSet:
         return self._first(examples, f"suite `{self.suite}`")
 
     def _generated(self, wanted: int) -> list[Example]:
-        """So many at least, or BadInputError."""
-        kept, seen, size = list[Example](), 0, wanted
-        while size <= wanted * MAX_RARITY:
-            examples = generate(self.task, self.level or 0, size, self.seed, "test")[seen:]
-            kept += _hard(examples, self.blind_walks) if self.blind_walks else examples
-            if len(kept) >= wanted:
-                return kept
-            seen, size = size, 2 * size
-        raise BadInputError(f"level {self.level} has too few hard problems")
+        level = self.level or 0
+        if self.rarity:
+            return rare_countdowns(level, wanted, self.rarity, self.seed)
+        return generate(self.task, level, wanted, self.seed, "test")
 
     def _is_usable(self, example: Example) -> bool:
         """Whether the reference of a program holds tests; what does not is named."""
@@ -164,13 +153,3 @@ class ProblemSet:
         if wanted > len(examples):
             raise BadInputError(f"{what} has {len(examples)} problems, fewer than {wanted}")
         return examples[self.skip :][: self.count]
-
-
-def _hard(examples: list[Example], num_walks: int) -> list[Example]:
-    """Those that no blind walk solves: neither a few, which most of them need, nor so many."""
-    for count in sorted({min(FIRST_WALKS, num_walks), num_walks}):
-        pairs = [(each, puzzle_of(each.problem)) for each in examples]
-        known = [(each, puzzle) for each, puzzle in pairs if isinstance(puzzle, Countdown)]
-        solved = blind_successes([puzzle for _, puzzle in known], num_samples=count, seed=0)
-        examples = [each for (each, _), right in zip(known, solved, strict=True) if not right]
-    return examples

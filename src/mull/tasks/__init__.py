@@ -3,12 +3,13 @@
 For evaluation and training only: nothing that runs at test time imports this room.
 """
 
-from mull.tasks.blind import blind_pass_at_k, blind_successes, pass_at_k
+from mull.tasks.blind import blind_chances, blind_pass_at_k, blind_successes, pass_at_k
 from mull.tasks.countdown_solver import Arithmetic, CountdownSolver
 from mull.tasks.example import Example, Form, Grader
 from mull.tasks.files import is_task_file, parse_examples, read_examples
 from mull.tasks.generators import TASKS, Task, generate, sample_text, task_named, write_trace
 from mull.tasks.graders import GRADERS, grade
+from mull.tasks.rare import rare_countdowns
 from mull.tasks.split import Split, in_held_out_bucket, is_held_out
 from mull.tasks.suites import SUITES, suite_named
 
@@ -23,6 +24,7 @@ __all__ = [
     "Grader",
     "Split",
     "Task",
+    "blind_chances",
     "blind_pass_at_k",
     "blind_successes",
     "generate",
@@ -32,6 +34,7 @@ __all__ = [
     "is_task_file",
     "parse_examples",
     "pass_at_k",
+    "rare_countdowns",
     "read_examples",
     "sample_text",
     "suite_named",

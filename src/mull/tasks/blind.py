@@ -59,6 +59,39 @@ def blind_finals(starts: Integers, rng: np.random.Generator) -> Integers:
     return values[:, 0]
 
 
+def blind_chances(numbers: Sequence[int]) -> NDArray[np.float64]:
+    """The chance that a blind walk ends at each number from 0 to 999, exactly."""
+    states: Integers = np.sort(np.array([numbers], dtype=np.int64))
+    chances = np.ones(1)
+    while states.shape[1] > 1:
+        states, chances = _merged(*_spread(states, chances))
+    ends = np.zeros(MAX_VALUE + 1)
+    np.add.at(ends, states[:, 0], chances)
+    return ends
+
+
+def _spread(states: Integers, chances: NDArray[np.float64]) -> tuple[Integers, NDArray[np.float64]]:
+    """Every legal move from every state: states of one number fewer, ascending, and chances."""
+    pairs = np.array(list(combinations(range(states.shape[1]), 2)))
+    results, is_legal = _results(states, pairs)
+    rows, moves = np.nonzero(is_legal)
+    first, second = pairs[moves // 4].T
+    places = np.arange(len(rows))
+    after = states[rows]
+    after[places, first] = results[rows, moves]
+    after[places, second] = after[:, -1]
+    return np.sort(after[:, :-1], axis=1), (chances / is_legal.sum(axis=1))[rows]
+
+
+def _merged(states: Integers, chances: NDArray[np.float64]) -> tuple[Integers, NDArray[np.float64]]:
+    """Equal states once, with the sum of their chances."""
+    digits = (MAX_VALUE + 1) ** np.arange(states.shape[1], dtype=np.int64)
+    _, first, number = np.unique(states @ digits, return_index=True, return_inverse=True)
+    sums = np.zeros(len(first))
+    np.add.at(sums, number, chances)
+    return states[first], sums
+
+
 def _play_one_move(values: Integers, rng: np.random.Generator) -> Integers:
     """One uniform legal move in every row: `[walks, n]` to `[walks, n - 1]`."""
     num_walks, size = values.shape
