@@ -24,6 +24,9 @@
     [strategies.best_of_n]
     n = 8
 
+    [telemetry]
+    endpoint = "http://127.0.0.1:4318"          # a collector of OpenTelemetry's, for `mull serve`
+
 Every key that is not known is an error which names its place. Flags win over what stands here.
 """
 
@@ -48,6 +51,7 @@ from mull.build.models import ModelChoice, choose_model
 from mull.build.pooling import Pooling
 from mull.build.prices import price_options, row_prices
 from mull.build.schemes import OpenAI, key_use, scheme_in, settings_of, spec_of
+from mull.build.telemetry import Telemetry
 from mull.core.codec import DecodeError, Json, decode
 from mull.core.errors import BadInputError, MullError
 from mull.core.protocols import Verifier
@@ -93,6 +97,8 @@ class Config:
     """By the names that the file gives them."""
     strategies: Mapping[str, Spec] = field(default_factory=dict[str, Spec])
     """Of built-in names, with the options that the file sets."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    """Where `mull serve` sends spans."""
 
     def model(self, name: str, *, dtype: Dtype = Dtype.FLOAT32) -> ModelChoice:
         """The model of that name, in the file or anywhere; see `choose_model`."""
@@ -162,7 +168,7 @@ class _Reader:
             raise BadInputError(f"`{file}` is no TOML: {error}") from error
 
     def config(self) -> Config:
-        known = ("defaults", "models", "verifiers", "strategies")
+        known = ("defaults", "models", "verifiers", "strategies", "telemetry")
         for name in self.content:
             if name not in known:
                 self._refuse("", name, known)
@@ -173,6 +179,7 @@ class _Reader:
             {name: self._model(name) for name in self._table(self.content, "models")},
             verifiers,
             {name: self._strategy(name) for name in self._table(self.content, "strategies")},
+            self._plain(Telemetry, "telemetry", self._table(self.content, "telemetry")),
         )
         for name in self._table(self.content, "verifiers"):
             verifiers[name] = self._verifier(name, config)

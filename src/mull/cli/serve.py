@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mull.build import (
     open_model,
 )
 from mull.build.extras import needs_extra
+from mull.build.telemetry import Telemetry
 from mull.cli.configuration import config_of
 from mull.cli.output import say, show
 from mull.cli.places import default_served_journal
@@ -104,6 +106,8 @@ class Settings:
     tenants: Path | None
     slots: int | None
     drain_seconds: float
+    telemetry: Telemetry | None
+    """None: no spans are sent."""
 
 
 def serve(
@@ -122,14 +126,19 @@ def serve(
     with needs_extra("serve", "`mull serve`"):
         import uvloop
 
-        import mull.server as _  # noqa: F401  (what is missing is named before anything is opened)
+        import mull.server as _
     if tenants is None and not is_open and not _is_loopback(host):
         raise BadInputError(
             f"`{host}` is open to other machines, and anybody there could use these models",
             hint="name who may with --tenants FILE, or say --open",
         )
-    models = named_models(model, config_of(context))
-    settings = Settings(models, host, port, journal, tenants, slots, drain_seconds)
+    config = config_of(context)
+    telemetry = config.telemetry.asked_for(os.environ)
+    if telemetry is not None:
+        with needs_extra("otel", f"sending spans to `{telemetry.endpoint}`"):
+            import mull.server.tracing as _  # noqa: F401
+    models = named_models(model, config)
+    settings = Settings(models, host, port, journal, tenants, slots, drain_seconds, telemetry)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
@@ -202,6 +211,11 @@ async def _serve(settings: Settings) -> None:
             slots = settings.slots or (SERVED_SLOTS if choice.checkpoint is None else LOCAL_SLOTS)
             queues[name] = Scheduler(CallQueue(slots, num_reserved=slots // 10))
         solves = Solves(opened, kept, accounts, queues)
+        if settings.telemetry is not None:
+            from mull.server.tracing import Tracing
+
+            solves.tracing = Tracing.to(settings.telemetry)
+            stack.push_async_callback(solves.tracing.close)
         place = Place(settings.host, settings.port)
         async with listening(app_of(Gateway(opened, solves)), place) as address, solves.storing():
             resumed = await solves.resume_open()

@@ -71,6 +71,8 @@ class Endpoint:
         try:
             if not self.is_open:
                 exchange.caller = self._caller(exchange)
+            if self.gateway.tracing is not None:
+                self.gateway.tracing.join(exchange.headers)
             await self.handler(self.gateway, exchange)
         except ClientLeftError:
             return

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from mull.build import OpenModel, Passage, passage_of
 from mull.core.digest import content_digest
@@ -17,6 +18,9 @@ from mull.server.http import Exchange
 from mull.server.metrics import Metrics
 from mull.server.orders import Order
 from mull.server.solves import Live, Solves, Watcher
+
+if TYPE_CHECKING:
+    from mull.server.tracing import Tracing
 
 SOLVE_HEADER = "x-mull-solve"
 CHECK_SLOTS = 4
@@ -58,6 +62,11 @@ class Gateway:
     def metrics(self) -> Metrics:
         """The server's counters."""
         return self.solves.metrics
+
+    @property
+    def tracing(self) -> "Tracing | None":
+        """Where spans go; None: nowhere."""
+        return self.solves.tracing
 
     @property
     def names(self) -> list[str]:

@@ -246,7 +246,11 @@ async def pass_through(
         raise out_of_quota(exchange.caller, f"the {claim.limit.value} limit is reached")
     try:
         async with gateway.turn(exchange.caller, head.model, wishes.tier, tokens):
-            await exchange.unless_left(_in_time(passing.pass_on(), budget.max_seconds))
+            work = _in_time(passing.pass_on(), budget.max_seconds)
+            if gateway.tracing is not None:
+                model = gateway.models[head.model]
+                work = gateway.tracing.passed(work, head.model, model, passing.spent)
+            await exchange.unless_left(work)
     finally:
         await payer.settle(claim, passing.spent())
         gateway.metrics.observe_usage(head.model, passing.spent())

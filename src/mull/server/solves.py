@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mull.build import OpenModel, SearchPlan, plan_again, same_model
 from mull.core.errors import BadInputError, MullError, UnknownSolveError
@@ -26,6 +26,9 @@ from mull.server.errors import ApiError
 from mull.server.metrics import Metrics
 from mull.server.orders import Order
 from mull.solver import Solver
+
+if TYPE_CHECKING:
+    from mull.server.tracing import SolveSpan, Tracing
 
 STORE_SECONDS: Final = 1.0
 """Between two writings of what tenants have spent."""
@@ -80,6 +83,8 @@ class Live:
     budget: Budget
     queued: Scheduled | None = None
     """Its place in the queue before its model, if there is one."""
+    span: "SolveSpan | None" = None
+    """Where its spans hang, if they are wanted."""
     num_before: int = 0
     """Events of its trace that an earlier run has recorded."""
     num_events: int = field(init=False)
@@ -126,6 +131,8 @@ class Solves:
     schedulers: Mapping[str, Scheduler] = field(default_factory=dict[str, Scheduler])
     """The queues before the models, by the same names; a model without one has no queue."""
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: "Tracing | None" = None
+    """None: nobody wants spans."""
     live: dict[str, Live] = field(default_factory=dict[str, Live])
     is_draining: bool = False
 
@@ -137,9 +144,10 @@ class Solves:
         self, order: Order, solve_id: str, labels: Mapping[str, str], *, keeps_going: bool = False
     ) -> Live:
         """Begin a solve."""
-        queued = self._queued(order.model, labels, order.plan.strategy)
-        solver = order.plan.solver(self._view(order.model, queued), self.journal)
-        live = Live(solve_id, solver, labels, keeps_going, order.budget, queued)
+        span = self._span(order.model, order.plan, solve_id)
+        queued = self._queued(order.model, labels, order.plan.strategy, span)
+        solver = self._solver(order.plan, self._view(order.model, queued, span), span)
+        live = Live(solve_id, solver, labels, keeps_going, order.budget, queued, span)
         solving = solver.solve(
             order.problem,
             budget=order.budget,
@@ -173,10 +181,13 @@ class Solves:
                 f"solve `{solve_id}` was started with model `{spec.model}`, which is not served",
                 hint="serve that model too, or continue it with `mull resume`",
             )
-        queued, plan = self._queued(name, started.labels, spec.strategy), plan_again(started)
-        solver = plan.solver(self._view(name, queued), self.journal)
+        plan = plan_again(started)
+        span = self._span(name, plan, solve_id)
+        queued = self._queued(name, started.labels, spec.strategy, span)
+        solver = self._solver(plan, self._view(name, queued, span), span)
         budget = state.budget if extra is None else state.budget.extended(extra)
-        live = Live(solve_id, solver, started.labels, keeps_going, budget, queued, len(events))
+        labels = started.labels
+        live = Live(solve_id, solver, labels, keeps_going, budget, queued, span, len(events))
         return self._run(live, self._resuming(live, plan, extra))
 
     async def _resuming(self, live: Live, plan: SearchPlan, extra: Budget | None) -> Solution:
@@ -188,7 +199,20 @@ class Solves:
                 live.solve_id, extra=extra, parent=payer, observer=live.observe
             )
 
-    def _queued(self, name: str, labels: Mapping[str, str], strategy: Spec) -> Scheduled | None:
+    def _span(self, name: str, plan: SearchPlan, solve_id: str) -> "SolveSpan | None":
+        if self.tracing is None:
+            return None
+        return self.tracing.solve(name, self.models[name], plan.strategy.name, solve_id)
+
+    def _solver(self, plan: SearchPlan, model: OpenModel, span: "SolveSpan | None") -> Solver:
+        solver = plan.solver(model, self.journal)
+        if span is None:
+            return solver
+        return replace(solver, verifiers=span.verifiers(solver.verifiers))
+
+    def _queued(
+        self, name: str, labels: Mapping[str, str], strategy: Spec, span: "SolveSpan | None"
+    ) -> Scheduled | None:
         """A place in the queue before a model, if it has one."""
         scheduler = self.schedulers.get(name)
         if scheduler is None:
@@ -197,12 +221,15 @@ class Solves:
         options = strategy.options
         kind = f"{strategy.name} {options.get('n')} {options.get('width')}"
         program = scheduler.queue.program(labels.get("tenant", ANYBODY), tier, kind=kind)
-        return Scheduled(self.models[name].policy, scheduler, program)
+        policy = self.models[name].policy
+        return Scheduled(policy if span is None else span.policy(policy), scheduler, program)
 
-    def _view(self, name: str, queued: Scheduled | None) -> OpenModel:
+    def _view(self, name: str, queued: Scheduled | None, span: "SolveSpan | None") -> OpenModel:
         """The model as one solve is to use it."""
         model = self.models[name]
-        return model if queued is None else replace(model, policy=queued)
+        if queued is not None:
+            return replace(model, policy=queued)
+        return model if span is None else replace(model, policy=span.policy(model.policy))
 
     def _payer(self, labels: Mapping[str, str]) -> Payer:
         caller = self.accounts.named(labels.get("tenant", ANYBODY), labels.get("key", ""))
@@ -215,11 +242,14 @@ class Solves:
         return live
 
     async def _drive(self, live: Live, solving: Coroutine[None, None, Solution]) -> Solution:
+        ended: Solution | None = None
         try:
-            solution = await self._wanted(live, solving)
+            ended = solution = await self._wanted(live, solving)
             self._observe(live, solution)
         finally:
             del self.live[live.solve_id]
+            if live.span is not None:
+                live.span.end(ended)
             if live.queued is not None:
                 live.queued.close()
             for watcher in live.watchers:
