@@ -186,9 +186,16 @@ def test_an_answer_from_a_server_may_be_long_unless_somebody_says_otherwise(
     assert [body["max_tokens"] for body in server.bodies] == [4096, 99, 98, 4096]
 
 
-def test_an_answer_from_a_server_leaves_half_of_its_window_to_the_prompt(
+def test_an_answer_from_a_server_takes_what_its_prompt_leaves_of_the_window(
     mull: Mull, server: FakeServer
 ) -> None:
     server.extra["/v1/models"] = lambda _: {"data": [{"id": "fake-1", "max_model_len": 512}]}
+    left = 512 - len(QUESTION) // 2 - 32
     mull("solve", QUESTION, "--model", model_of(server), "--n", "1")
-    assert [body["max_tokens"] for body in server.bodies] == [256]
+    mull("solve", QUESTION, "--model", model_of(server), "--n", "1", "--max-tokens", "2000")
+    mull("solve", QUESTION, "--model", model_of(server), "--n", "1", "--max-tokens", "40")
+    mull("solve", QUESTION * 40, "--model", model_of(server), "--n", "1", "--max-tokens", "40")
+    assert [body["max_tokens"] for body in server.bodies] == [left, left, 40, 40]
+    mull("eval", "letters", "--count", "1", "--budgets", "1", "--no-baselines", "--model",
+         model_of(server))  # fmt: skip
+    assert 256 < server.bodies[-1]["max_tokens"] < 512

@@ -380,5 +380,15 @@ async def test_a_path_without_an_api_is_refused_with_a_remedy(rig: Rig) -> None:
 async def test_a_prompt_beyond_the_window_fails_its_branch_by_name(policy: OpenAIPolicy) -> None:
     (failed,) = [each async for each in policy.expand(calls_for(policy, "hello " * 9000))]
     assert isinstance(failed, Failed)
-    assert "exceed" in failed.message
+    assert f"leave no room in the window of {policy.capabilities.window}" in failed.message
     assert not failed.retryable
+
+
+async def test_an_answer_ends_where_the_window_does(rig: Rig, policy: OpenAIPolicy) -> None:
+    window = policy.capabilities.window
+    statement = "hello " * ((window - 200) * 100 // len(rig.prompt("hello " * 100)))
+    num_prompt = len(rig.prompt(statement))
+    assert window - 400 < num_prompt < window
+    (call,) = calls_for(policy, statement, max_tokens=10_000)
+    steps = await grown(policy, [call])
+    assert sum(each.usage.completion_tokens for each in steps) <= window - num_prompt

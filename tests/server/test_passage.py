@@ -357,3 +357,18 @@ async def test_an_event_that_nests_without_end_is_relayed_and_no_other_is_lost()
         async with session.post(url, json=body) as response:
             told = await response.read()
     assert told == deep + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(("budget", "least", "most"), [(5_000, 300, 511), (40, 40, 40)])
+async def test_a_limit_of_the_gateways_own_is_one_that_the_window_holds(
+    budget: int, least: int, most: int
+) -> None:
+    async with fake_server(whole({"content": "4"})) as upstream:
+        card = {"id": MODEL, "max_model_len": 512}
+        upstream.extra["/v1/models"] = lambda _: {"data": [card]}
+        async with before(upstream) as (client, _):
+            await ask(client, extra_body={"mull": {"budget": {"tokens": budget}}})
+            await ask(client, max_tokens=900)
+    asked, own = (body["max_tokens"] for body in upstream.bodies)
+    assert own == 900  # the client's own number is between it and the server
+    assert least <= asked <= most

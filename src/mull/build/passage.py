@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mull.core.protocols import Policy
 from mull.core.usage import Usage
 from mull.policies.priced import PricedPolicy, Prices
+from mull.policies.remote.wires import BYTES_A_TOKEN
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -27,6 +28,8 @@ class Passage:
     """How its newest requests spell the limit of an answer's tokens."""
     client: "Client" = field(repr=False)
     prices: Prices | None = None
+    window: int = 0
+    """Tokens of prompt and answer together; 0 where nobody knows."""
 
     @asynccontextmanager
     async def post(self, path: str, body: bytes) -> "AsyncGenerator[ClientResponse, None]":
@@ -44,6 +47,10 @@ class Passage:
 
         text = " ".join(told_in(data).split())[:_SHOWN]
         return self.client.key.redact(text) if self.client.key else text
+
+    def room(self, num_bytes: int) -> int:
+        """Tokens that about so many bytes of a request leave; 0 where nobody knows, or none are."""
+        return max(0, self.window - num_bytes // BYTES_A_TOKEN)
 
     def priced(self, usage: Usage) -> Usage:
         """The usage with what it costs."""
@@ -67,4 +74,5 @@ def passage_of(policy: Policy) -> Passage | None:
     if not isinstance(policy, OpenAIPolicy):
         return None
     served = policy.served
-    return Passage(served.model, served.dialect.length_field, policy.grower.client, prices)
+    client, field_name = policy.grower.client, served.dialect.length_field
+    return Passage(served.model, field_name, client, prices, served.window)

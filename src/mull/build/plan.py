@@ -80,15 +80,15 @@ class SearchPlan:
     def fitted(self, model: OpenModel) -> "SearchPlan":
         """The same search as it goes with this model.
 
-        Where nobody says how long answers may be they are as long as a served model needs, at most
-        half of its window, if that is known: the prompt has to fit as well.
+        Where nobody says how long answers may be they are as long as a served model needs, and no
+        longer than its window. What a prompt leaves of that the policy finds out call by call.
         """
         options = self.strategy.options
         has_limit = self.strategy.name.startswith(OWN) or "max_tokens" in options
         if has_limit or model.spec.name not in BY_PROVIDER:
             return self
         window = model.policy.capabilities.window
-        longest = min(SERVED_TOKENS, window // 2) if window else SERVED_TOKENS
+        longest = min(SERVED_TOKENS, window) if window else SERVED_TOKENS
         spec = replace(self.strategy, options={**options, "max_tokens": longest})
         return replace(self, strategy=spec)
 

@@ -229,7 +229,8 @@ async def pass_through(
     gateway.check_open(exchange.caller)
     head, account = decoded(Head, data), exchange.caller.account
     budget = wishes.budget.budget()
-    limit = _limit(head, budget, has_cap=account.budget != Budget())
+    room = passage.room(len(data))
+    limit = _limit(head, budget, room, has_cap=account.budget != Budget())
     tokens = (limit or 0) * (count("n", head.n, at_most=MAX_CHOICES) or 1)
     worst = passage.dearest(Usage(prompt_tokens=len(data), visible_tokens=tokens, calls=1))
     if budget.max_money_usd is not None:
@@ -256,16 +257,20 @@ async def pass_through(
         gateway.metrics.observe_usage(head.model, passing.spent())
 
 
-def _limit(head: Head, budget: Budget, *, has_cap: bool) -> int | None:
-    """The tokens one answer may take; None: as the server behind sees fit."""
+def _limit(head: Head, budget: Budget, room: int, *, has_cap: bool) -> int | None:
+    """The tokens one answer may take; None: as the server behind sees fit.
+
+    Where it is not the client's own number it is none that the window (`room`) cannot hold.
+    """
     lengths = (count(name, getattr(head, name)) for name in _LENGTHS)
     asked = min((each for each in lengths if each is not None), default=None)
     if budget.max_tokens is not None:
         part = budget.max_tokens // max(1, head.n or 1)
         if part < 1:
             raise refuse("mull.budget.tokens", "it is less than a token for each choice")
-        return min(asked or part, part)
-    return asked or (UNBOUNDED if has_cap or budget.max_money_usd else None)
+        return min(asked or room or part, part)
+    is_capped = has_cap or budget.max_money_usd is not None
+    return asked or (min(UNBOUNDED, room or UNBOUNDED) if is_capped else None)
 
 
 def _outgoing(data: bytes, passage: Passage, head: Head, limit: int | None) -> bytes:

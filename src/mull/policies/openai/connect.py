@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 
 from mull.core.clock import Clock, SystemClock
 from mull.core.errors import BadInputError, UnknownNameError
@@ -97,8 +97,10 @@ async def open_openai_policy(
     """
     notices = Notices()
     async with open_client(address, key, timeouts=settings.timeouts) as client:
-        dialect, version = await _recognise(client, settings.dialect)
+        found = await _recognise(client, settings.dialect)
+        dialect, version = found.dialect, found.version
         model, window = await _served_model(client, notices, settings.key_variable)
+        window = window or found.window
     dialect = replace(dialect, siblings=settings.siblings or dialect.siblings)
     kind = settings.wire or dialect.wire
     async with open_client(
@@ -119,6 +121,7 @@ async def open_openai_policy(
             settings.retries,
             clock,
             notices,
+            window=window,
         )
         try:
             yield OpenAIPolicy(Served(model, dialect, kind, version, window), grower)
@@ -134,11 +137,19 @@ def _wire_of(dialect: Dialect, kind: WireKind, model: str) -> Wire:
     return CompletionsWire(dialect, model)
 
 
-async def _recognise(client: Client, named: str | None) -> tuple[Dialect, str]:
-    """The dialect and the server's version; by name, by host, or by what only that server has."""
+class _Found(NamedTuple):
+    """What a server was recognised as."""
+
+    dialect: Dialect
+    version: str = ""
+    window: int = 0
+
+
+async def _recognise(client: Client, named: str | None) -> _Found:
+    """What a server is: by name, by host, or by what only that server has."""
     known = dialect_named(named) if named else dialect_of_host(client.address.host)
     if known is not None and not known.is_own_machine:
-        return known, ""
+        return _Found(known)
     for name, (path, sign, version) in _SIGNS.items():
         if known is not None and known.name != name:
             continue
@@ -150,14 +161,15 @@ async def _recognise(client: Client, named: str | None) -> tuple[Dialect, str]:
             dialect = dialect_named(name)
             slots = count_of(found.get("total_slots"))  # llama.cpp's bound on `n`
             dialect = replace(dialect, max_siblings=slots or dialect.max_siblings)
-            return dialect, text_of(found.get(version))
-    return known or OTHER, ""
+            settings = fields_of(found.get("default_generation_settings"))  # llama.cpp's
+            return _Found(dialect, text_of(found.get(version)), count_of(settings.get("n_ctx")))
+    return _Found(known or OTHER)
 
 
 async def _served_model(client: Client, notices: Notices, variable: str) -> tuple[str, int]:
     """The model that was asked for, or the only one that is served, and its window (0: not told).
 
-    Only vLLM and SGLang say how long a sequence may be.
+    Only vLLM and SGLang say here how long a sequence may be.
     """
     wanted = client.address.model
     try:

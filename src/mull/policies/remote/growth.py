@@ -16,7 +16,7 @@ from mull.policies.remote.client import CallError, Client
 from mull.policies.remote.pieces import Broken, Ended, Ending, Item, Kept, Piece, Reported
 from mull.policies.remote.reader import LINE_END, StepReader
 from mull.policies.remote.sample import Sample
-from mull.policies.remote.wires import Prompt, Renderer, Request, Wire
+from mull.policies.remote.wires import Prompt, Renderer, Request, Wire, guessed_tokens
 
 _LOG: Final = getLogger(__name__)
 
@@ -109,6 +109,8 @@ class Grower:
     notices: Notices = field(default_factory=Notices)
     memory: dict[NodeId, Blocks] = field(default_factory=dict[NodeId, Blocks])
     """What the server wants to be shown again, by the node that ends its turn."""
+    window: int = 0
+    """Tokens of prompt and answer together; 0 where nobody knows."""
 
     async def grow(self, calls: Sequence[Call], emit: Emit, *, keeps_steps: bool) -> None:
         """Grow equal calls in one request, and what that leaves open one by one."""
@@ -165,9 +167,8 @@ class Grower:
         for sample in samples:
             sample.reader = StepReader(prompt.thinks)
         first.prompt_tokens = len(prompt.token_ids)
-        request = Request(
-            first.call, prompt, len(samples), LINE_END if first.ends_with_line else ""
-        )
+        call = self._within(first.call, len(prompt.token_ids))
+        request = Request(call, prompt, len(samples), LINE_END if first.ends_with_line else "")
         reports = list[Reported]()
         failure: CallError | None = None
         try:
@@ -183,6 +184,19 @@ class Grower:
         self._settle(samples, reports, emit)
         if not all(each.is_settled for each in samples):
             raise failure or self._incomplete(samples)
+
+    def _within(self, call: Call, num_prompt: int) -> Call:
+        """The call with no more tokens than its prompt leaves of the window.
+
+        Where the prompt's tokens are not known they are guessed, and a guess refuses nothing.
+        """
+        if not self.window:
+            return call
+        left = self.window - (num_prompt or guessed_tokens(call.trajectory))
+        if left < 1 and num_prompt:
+            taken = f"{num_prompt} tokens leave no room in the window of {self.window}"
+            raise CallError(f"{taken} of {self._what}", retryable=False)
+        return call.cut_to(left) if left > 0 else call
 
     def _take(
         self, item: Item, samples: Sequence[Sample], reports: list[Reported], emit: Emit

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mull.core.codec import Json
 from mull.core.expansion import Call, Thinking
@@ -10,6 +10,18 @@ from mull.core.seeds import derive_seed
 from mull.core.steps import Trajectory
 from mull.policies.remote.fields import Fields
 from mull.policies.remote.pieces import Item
+
+BYTES_A_TOKEN: Final = 2
+"""Text of most languages has more of them in a token."""
+_MARKS: Final = 32
+"""Tokens that a chat template adds around a message, about."""
+
+
+def guessed_tokens(trajectory: Trajectory) -> int:
+    """Tokens of a prompt that only its server can count; mostly more than they are."""
+    texts = [turn.content for turn in trajectory.problem.messages]
+    texts += [step.text for step in trajectory.steps]
+    return sum(len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN + _MARKS for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
