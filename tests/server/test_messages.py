@@ -1,5 +1,6 @@
 """Anthropic's own client against a real server on loopback."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from server.serving import GAME, RIGHT, SUM, WRONG, Served, scripted, serving
 
 from mull.policies.scripted import Reply
-from mull.server.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
+PANELS = json.loads((ROOT / "docs/grafana.json").read_text())["panels"]
 
 
 def client_of(served: Served) -> anthropic.AsyncAnthropic:
@@ -131,11 +132,38 @@ async def test_prometheus_reads_what_solves_came_to() -> None:
     assert 'mull_calls{model="toy",state="waiting"} 0.0' in text
 
 
-def test_the_dashboard_asks_for_nothing_that_is_not_counted() -> None:
-    asked = set(re.findall(r"mull_[a-z_]+", (ROOT / "docs/grafana.json").read_text()))
-    known = set[str]()
-    for family in Metrics().registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-        known |= {f"{family.name}{suffix}" for suffix in suffixes.get(family.type, [""])}
-    assert asked <= known
-    assert len(asked) >= 10
+async def test_the_dashboard_asks_for_what_metrics_really_exports() -> None:
+    policy = scripted({GAME: [WRONG, RIGHT, RIGHT, RIGHT]})
+    budget = {"tokens": 5_000, "seconds": 60}
+    async with serving(policy, slots=2) as served, client_of(served) as client:
+        await ask(
+            client,
+            model="bon-4-toy",
+            messages=[{"role": "user", "content": GAME}],
+            extra_body={"mull": {"budget": budget}},
+        )
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{served.url}/metrics") as response,
+        ):
+            lines = (await response.text()).splitlines()
+    exported = dict[str, set[str]]()
+    for name, labels in re.findall(r"^(mull_\w+)\{(.*)\} ", "\n".join(lines), re.MULTILINE):
+        exported[name] = set(re.findall(r'(\w+)="', labels))
+    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    assert len(queries) >= 12
+    for query in queries:
+        asked = set(re.findall(r"mull_[a-z_]+", query))
+        assert asked <= set(exported), query
+        grouped = " ".join(re.findall(r"(?:by|on) \(([a-z_, ]+)\)", query))
+        used = set(re.findall(r"[a-z_]+", grouped)) | set(re.findall(r"[{,]([a-z_]+)=", query))
+        assert asked
+        assert used <= set[str]().union(*(exported[name] for name in asked)), query
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_shows_what_its_queries_tell_apart(panel: dict[str, Any]) -> None:
+    for target in panel["targets"]:
+        shown = set(re.findall(r"{{([a-z_]+)}}", target.get("legendFormat", "")))
+        grouped = " ".join(re.findall(r"^[^/]*?by \(([a-z_, ]+)\)", target["expr"]))
+        assert set(re.findall(r"[a-z_]+", grouped)) - {"le"} <= shown
