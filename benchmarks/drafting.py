@@ -5,7 +5,6 @@
 Countdown completions to their ends, in this process on one thread in fp32, so many rows at once,
 with and without a draft in turns. Prints the share of guesses that were kept and tokens per
 CPU-second over those without a draft: the median of the repeats' ratios, the least and the most.
-With --native both are compiled.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from mull.build.catalog import present_folder
 from mull.core.expansion import Sampling, Thinking
 from mull.engine import EngineSettings, Request
 from mull.engine.batch import Batch
-from mull.engine.native import Native, native
+from mull.engine.compiled import compiled
 from mull.models.checkpoint import load_checkpoint
 from mull.models.inference import InferenceDecoder
 from mull.models.memory import keep_freed_memory
@@ -44,12 +43,11 @@ class Run(NamedTuple):
 class Pair:
     """Both models, and what they are asked."""
 
-    def __init__(self, temperature: float, library: Native | None) -> None:
+    def __init__(self, temperature: float) -> None:
         folder = present_folder("mull-base")
         self._chat = ChatFormat.load(folder, TextTokenizer.load(folder))
         self._large, self._small = (_decoder(name) for name in ("mull-base", "mull-mini"))
         self._sampling = Sampling(temperature)
-        self._library = library
 
     def run(self, rows: int, guesses: int | None) -> Run:
         """Twice as many completions as there are rows, or eight where there is one."""
@@ -57,7 +55,7 @@ class Pair:
             Path(), self._chat.punctuation, max_rows=rows, draft_tokens=guesses or 1
         )
         draft = None if guesses is None else self._small
-        batch = Batch(self._large, settings, draft, library=self._library)
+        batch = Batch(self._large, settings, draft)
         batch.add(enumerate(self._requests(rows)))
         start = time.process_time()
         while batch.is_busy:
@@ -77,7 +75,7 @@ class Pair:
 
 def _decoder(name: str) -> InferenceDecoder:
     decoder, _ = load_checkpoint(present_folder(name), dtype=torch.float32)
-    return InferenceDecoder(decoder, dtype=torch.float32, device="cpu")
+    return InferenceDecoder(decoder, dtype=torch.float32, device="cpu", kernels=compiled())
 
 
 def compare(pair: Pair, rows: int, guesses: int, repeats: int) -> str:
@@ -100,13 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--guesses", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--native", action="store_true")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     keep_freed_memory()
     with torch.inference_mode():
-        library = native(_decoder("mull-base").config) if chosen.native else None
-        pair = Pair(chosen.temperature, library)
+        pair = Pair(chosen.temperature)
         for rows in chosen.rows:
             for guesses in chosen.guesses:
                 sys.stdout.write(compare(pair, rows, guesses, chosen.repeats) + "\n")

@@ -23,6 +23,7 @@ from mull.core.expansion import Sampling
 from mull.engine import EngineSettings, Punctuation, Request
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
+from mull.engine.compiled import compiled
 from mull.evaluation.speed import (
     BATCH,
     SHAPE,
@@ -46,7 +47,9 @@ class InProcess:
 
     def __init__(self) -> None:
         torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
-        network = InferenceDecoder(Decoder(SHAPE), dtype=torch.float32, device="cpu")
+        network = InferenceDecoder(
+            Decoder(SHAPE), dtype=torch.float32, device="cpu", kernels=compiled()
+        )
         silent = Punctuation(frozenset(), frozenset())
         self.batch = Batch(network, EngineSettings(Path(), silent))
         self.contexts = 0.0

@@ -6,7 +6,7 @@ The same `mull eval` twice: best of n at every budget on the same problems by th
 model, from the first draw to the results on disk. Once our engine draws. Once `generate` does, and
 what it draws is handed over, in the fastest of four ways (fp32 or bf16, a problem at a time or
 eight), which eight other problems have shown. Starting processes, loading models and the first
-products are not counted on either side. With MULL_NATIVE=1 ours is the compiled engine.
+products are not counted on either side.
 """
 
 import argparse

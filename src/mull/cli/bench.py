@@ -67,16 +67,13 @@ def _show(results: Mapping[str, Sequence["Speed"]], limits: "Limits") -> None:
     from mull.evaluation.speed import WORKLOADS, ours, share_of_matrix_rate
 
     for name, speeds in results.items():
-        best, compiled = ours(speeds)
-        table = Table(name, "tokens per CPU-second", "mull is faster by", "compiled, by")
+        best = ours(speeds)
+        table = Table(name, "tokens per CPU-second", "mull is faster by")
         for each in speeds:
-            times = [_times(one.over(each)) for one in (best, compiled) if one is not None]
-            table.add_row(each.engine, f"{each.typical:,.0f}", *times)
+            table.add_row(each.engine, f"{each.typical:,.0f}", _times(best.over(each)))
         show_table(table)
         if name == WORKLOADS["best-of-64"].name:
-            shares = [share_of_matrix_rate(one, limits) for one in (best, compiled) if one]
-            told = ", compiled ".join(f"{share:.0%}" for share in shares)
-            show(f"{told} of the matrix rate at 64 rows")
+            show(f"{share_of_matrix_rate(best, limits):.0%} of the matrix rate at 64 rows")
     show(
         f"matrix rate at 64 rows, fp32: {limits.matrix_flops / 1e9:.0f} GFLOP/s; "
         f"reading memory: {limits.read_bytes / 1e9:.0f} GB/s"

@@ -4,7 +4,7 @@ There is no phase of reading and none of drawing. Whoever is admitted has known 
 are not in memory are read, up to a budget a turn, beside the rows that draw; and whoever has all
 but its last token there is a row. Where a second model drafts, a row draws up to `width` tokens a
 turn: what was guessed is looked at as known tokens are, and what is refused is forgotten. Axes:
-N rows, w tokens of each in a turn, C hidden width.
+N rows, w tokens of each in a turn, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from mull.engine.cap import Cap
 from mull.engine.counts import Counts
 from mull.engine.drafting import Window, decide, guess
 from mull.engine.layout import Family, Layout, lay_out
-from mull.engine.native import Native
 from mull.engine.passes import Passes
 from mull.engine.reading import Chain, chains_of
 from mull.engine.requests import (
@@ -67,7 +66,6 @@ class Batch:
         settings: EngineSettings,
         draft: InferenceDecoder | None = None,
         cap: Cap | None = None,
-        library: Native | None = None,
     ) -> None:
         self._decoder = decoder
         self._max_rows = settings.max_rows
@@ -75,10 +73,9 @@ class Batch:
         self._store.on_move = self._renumber
         self._rows = Rows(settings.max_rows, settings.punctuation, decoder.config.vocab_size)
         self._width = 1 if draft is None else settings.draft_tokens
-        self._library = library
         memories = self._store.memories
-        self._passes = Passes(decoder, self._store, memories[0], width=self._width, library=library)
-        self._draft = draft and Passes(draft, self._store, memories[1], library=library)
+        self._passes = Passes(decoder, self._store, memories[0], width=self._width)
+        self._draft = draft and Passes(draft, self._store, memories[1])
         self._waiting = WaitingLine[Request | Given]()
         self._weighing = Weighing(self._passes, self._store)
         self._readers = list[Reader]()
@@ -143,13 +140,13 @@ class Batch:
         """Every row's next tokens, None without any row; chains are read along the way."""
         if self._draft is not None and self._rows.count:
             return self._guessed(self._draft, chains)
-        if self._draft is not None:
-            self._draft.computed(NOTHING, NOTHING, None, chains)
-        is_alone = self._rows.count == 1 and self._library is None
-        hidden = self._computed_alone(chains) if is_alone else self._computed(chains)
         if not self._rows.count:
+            for passes in filter(None, (self._passes, self._draft)):
+                passes.read(chains)
             return None
-        return draw(self._decoder.logits(hidden), self._rows.draws())
+        is_alone = self._rows.count == 1 and self._decoder.kernels is None
+        logits = self._logits_alone(chains) if is_alone else self._logits(chains)
+        return draw(logits, self._rows.draws(), self._decoder.kernels)
 
     def _guessed(self, draft: Passes, chains: Sequence[Chain]) -> Window:
         """The same where a small model guesses ahead."""
@@ -157,13 +154,13 @@ class Batch:
         layout, rows, width = self._laid_out(), self._rows, self._width
         guesses = guess(draft, rows, layout, width, chains)
         ahead = np.arange(width)
-        attention = self._passes.over_rows(layout, rows.offsets[:, None] + ahead)
+        offsets = rows.offsets[:, None] + ahead
         positions = np.minimum(
             rows.positions[:, None] + ahead, self._decoder.config.max_positions - 1
         )
         tokens = guesses.token_ids[:, :-1].ravel()
-        hidden = self._passes.computed(tokens, positions.ravel(), attention, chains)
-        window = decide(guesses, self._decoder.logits(hidden), rows)
+        logits = self._passes.over_rows(layout, offsets, tokens, positions.ravel(), chains)
+        window = decide(guesses, logits, rows)
         self._counts.accepted_tokens += int(window.accepted.sum())
         self._counts.refused_tokens += int((window.accepted < width).sum())
         return window
@@ -283,24 +280,23 @@ class Batch:
             self._rows.give(full, self._store.take_private(len(full)))
             self._layout = None
 
-    def _computed(self, chains: Sequence[Chain]) -> Tensor:
-        """Hidden states (N, C) after each row's last token; chains are read along the way."""
+    def _logits(self, chains: Sequence[Chain]) -> Tensor:
+        """(N, V) after each row's last token; chains are read along the way."""
         self._allocate()
-        rows = self._rows
-        if not rows.count:
-            return self._passes.computed(NOTHING, NOTHING, None, chains)
-        layout = self._laid_out()  # first of all: it orders the rows
-        drawing = self._passes.over_rows(layout, rows.offsets[:, None])
-        return self._passes.computed(rows.tokens, rows.positions, drawing, chains)
+        layout, rows = self._laid_out(), self._rows  # first of all: it orders the rows
+        offsets = rows.offsets[:, None]
+        return self._passes.over_rows(layout, offsets, rows.tokens, rows.positions, chains)
 
-    def _computed_alone(self, chains: Sequence[Chain]) -> Tensor:
+    def _logits_alone(self, chains: Sequence[Chain]) -> Tensor:
         """The same for one row, whose tokens are read as known ones are: one matrix a layer."""
-        alone = self._settled()
+        alone, passes = self._settled(), self._passes
         if alone is None:
-            return self._computed(chains)
+            return self._logits(chains)
         if not chains and (lone := self._lone_attention(alone.tip)) is not None:
-            return self._passes.forward(self._rows.tokens, self._rows.positions, lone)
-        return self._passes.read((alone, *chains))[:1]
+            hidden = passes.forward(self._rows.tokens, self._rows.positions, lone)
+        else:
+            hidden = passes.read((alone, *chains))[:1]
+        return self._decoder.logits(hidden)
 
     def _lone_attention(self, tip: Tip) -> LoneAttention | None:
         """How a row by itself attends from here; None where its sequence is scattered."""

@@ -62,11 +62,10 @@ def guess(
     last = passes.decoder.config.max_positions - 1
     guessed, drawn_from = [token_ids], list[Tensor]()
     for ahead in range(width):
-        attention = passes.over_rows(layout, (rows.offsets + ahead)[:, None])
-        places = np.minimum(positions + ahead, last)
-        hidden = passes.computed(token_ids, places, attention, () if ahead else chains)
+        offsets, places = (rows.offsets + ahead)[:, None], np.minimum(positions + ahead, last)
+        logits = passes.over_rows(layout, offsets, token_ids, places, () if ahead else chains)
         draws = rows.draws(ahead)
-        logits = torch.log_softmax(passes.decoder.logits(hidden), -1)
+        logits = torch.log_softmax(logits, -1)
         drawn_from.append(distributions(logits, draws))
         token_ids = pick(drawn_from[-1], draws.uniforms).cpu().numpy()
         guessed.append(token_ids)

@@ -25,6 +25,7 @@ class Memory:
         self.heads: Final = config.num_kv_heads
         self.width: Final = config.head_dim
         self._device = network.device
+        self._kernels = network.kernels
         # Zeros, not empty: garbage may be anything but NaN, which no mask hides.
         shape = (self.num_layers, 0, self.heads * self.width * BLOCK)
         self.keys = torch.zeros(shape, dtype=network.dtype, device=network.device)
@@ -113,6 +114,12 @@ class Memory:
 
     def publish(self, blocks: Tensor, offsets: Tensor, slots: Tensor) -> None:
         """Copy positions of private blocks to shared `slots`; all (N,)."""
+        if self._kernels is not None:
+            places = torch.stack((blocks, offsets, slots))
+            sizes = self.num_layers, self.size, self.heads, self.width, len(slots)
+            at = (each.data_ptr() for each in (self.keys, self.values, places))
+            self._kernels.publish(*sizes, *at)
+            return
         keys = self.keys.view(self.num_layers, -1, self.heads, self.width, BLOCK)
         values = self.values.view(self.num_layers, -1, self.heads, BLOCK, self.width)
         self._every_shared(self.keys)[:, slots] = keys[:, blocks, :, :, offsets].transpose(0, 1)

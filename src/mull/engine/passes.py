@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mull.engine.attention import RowAttention
+from mull.engine.fused import FusedRows
 from mull.engine.layout import Layout
 from mull.engine.memory import Memory
-from mull.engine.native import Native, NativeRowAttention
 from mull.engine.reading import Chain, ChainAttention
 from mull.engine.store import Store
 from mull.models.inference import Attend, InferenceDecoder
@@ -25,51 +25,61 @@ class Passes:
     """Passes of one model. The batch owns it."""
 
     def __init__(
-        self,
-        decoder: InferenceDecoder,
-        store: Store,
-        memory: Memory,
-        *,
-        width: int = 1,
-        library: Native | None = None,
+        self, decoder: InferenceDecoder, store: Store, memory: Memory, *, width: int = 1
     ) -> None:
         self.decoder = decoder
         self.groups = decoder.config.num_heads // decoder.config.num_kv_heads
         self._store = store
         self._memory = memory
         self._width = width
-        self._library = library
-        self.decoder.kernels = library
-        self._attention: RowAttention | NativeRowAttention | None = None
+        self._attention: RowAttention | None = None
         """Good for as long as rows neither come, go nor grow into another block."""
+        self._fused: FusedRows | None = None
+        """The same, where there are kernels."""
 
     def over_rows(
-        self, layout: Layout, offsets: NDArray[np.int64]
-    ) -> RowAttention | NativeRowAttention:
-        """How rows attend from these places (N, w) among those they have to themselves."""
+        self,
+        layout: Layout,
+        offsets: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+        positions: NDArray[np.int64],
+        chains: Sequence[Chain] = (),
+    ) -> Tensor:
+        """Logits (N*w, V) after rows' tokens (N*w,); chains are read along the way.
+
+        The tokens stand at `offsets` (N, w) among those that each row has to itself.
+        """
+        if self.decoder.kernels is None:
+            attention = self._attending(layout)
+            attention.begin(offsets)
+            hidden = self._together(tokens, positions, attention, chains)
+            return self.decoder.logits(hidden)
+        if chains:
+            self.read(chains)
+        return self._fused_for(layout).logits(offsets, tokens, positions)
+
+    def _attending(self, layout: Layout) -> RowAttention:
         attention = self._attention
         if attention is None or not attention.holds(layout, self._memory):
-            attention = self._made_for(layout)
-        attention.begin(offsets)
+            attention = RowAttention(layout, self._memory, self.groups, width=self._width)
         self._attention = attention
         return attention
 
-    def _made_for(self, layout: Layout) -> RowAttention | NativeRowAttention:
-        made_of, width = (layout, self._memory, self.groups), self._width
-        if self._library is None:
-            return RowAttention(*made_of, width=width)
-        return NativeRowAttention(self._library, *made_of, width=width)
+    def _fused_for(self, layout: Layout) -> FusedRows:
+        fused = self._fused
+        if fused is None or not fused.holds(layout, self._memory):
+            fused = FusedRows(self.decoder, layout, self._memory, width=self._width)
+        self._fused = fused
+        return fused
 
-    def computed(
+    def _together(
         self,
         tokens: NDArray[np.int64],
         positions: NDArray[np.int64],
-        drawing: Attend | None,
-        chains: Sequence[Chain] = (),
+        drawing: Attend,
+        chains: Sequence[Chain],
     ) -> Tensor:
-        """Hidden states (N*w, C) after rows' tokens (N*w,); chains are read along the way."""
-        if drawing is None:
-            return self.read(chains)[:0]
+        """Hidden states (N*w, C) after rows' tokens (N*w,), in one pass with the chains."""
         if not chains:
             return self.forward(tokens, positions, drawing)
         count = len(tokens)

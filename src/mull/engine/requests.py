@@ -46,8 +46,8 @@ class EngineSettings:
     punctuation: Punctuation
     dtype: Dtype = Dtype.FLOAT32
     device: str = "cpu"
-    native: bool = False
-    """Whether what a C compiler makes of native.c is used, where there is one; fp32, on a CPU."""
+    compiled: bool = True
+    """Whether compiled kernels are used; for fp32 on a CPU."""
     max_rows: int = 512
     """Branches that grow at once; others wait."""
     max_kv_bytes: int = 2 << 30

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mull.models.inference import Kernels
+
 LOWEST_TEMPERATURE: Final = 1e-30
 """Below it a logit over the temperature overflows fp32; draws are greedy long before."""
 
@@ -57,8 +59,10 @@ class Draws:
         )
 
 
-def draw(logits: Tensor, draws: Draws) -> Drawn:
+def draw(logits: Tensor, draws: Draws, kernels: Kernels | None = None) -> Drawn:
     """Inverse transform sampling: the first token at which the cumulated probability passes u."""
+    if kernels is not None and not draws.filtered.any():
+        return _drawn_at_once(logits, draws, kernels)
     greedy = draws.temperatures == 0.0
     chosen = logits.argmax(-1) if greedy.any() else None
     logits = torch.log_softmax(logits, -1)
@@ -68,6 +72,19 @@ def draw(logits: Tensor, draws: Draws) -> Drawn:
     assert chosen is not None
     logprobs = logits.gather(-1, chosen[:, None])[:, 0]
     return Drawn(chosen.cpu().numpy(), logprobs.double().cpu().numpy())
+
+
+def _drawn_at_once(logits: Tensor, draws: Draws, kernels: Kernels) -> Drawn:
+    """All rows in one pass over their logits."""
+    rows, vocabulary = logits.shape
+    chances = np.empty((rows, 2), np.float32)
+    chances[:, 0], chances[:, 1] = draws.uniforms, draws.temperatures
+    np.maximum(chances[:, 1], LOWEST_TEMPERATURE, out=chances[:, 1], where=chances[:, 1] > 0.0)
+    told, room = np.empty((rows, 3), np.float32), np.empty(vocabulary, np.float32)
+    at = (each.ctypes.data for each in (chances, told, room))
+    kernels.draw(rows, vocabulary, logits.data_ptr(), *at)
+    tokens, leads, sums = told.T.astype(np.float64)
+    return Drawn(tokens.astype(np.int64), leads - np.log(sums))
 
 
 def _sampled(logits: Tensor, draws: Draws) -> Tensor:

@@ -15,17 +15,16 @@ from typing import Final
 
 import torch
 
-from mull.core.errors import CheckpointError, EngineError
+from mull.core.errors import CheckpointError
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
 from mull.engine.cap import Cap
+from mull.engine.compiled import Compiled, compiled, serves
 from mull.engine.judge import Judge
-from mull.engine.native import Native, native
 from mull.engine.requests import (
     Ask,
     Broken,
     Cancel,
-    Dtype,
     EngineSettings,
     Forget,
     Judged,
@@ -38,6 +37,7 @@ from mull.engine.requests import (
     Weighed,
 )
 from mull.models.checkpoint import load_checkpoint
+from mull.models.config import ModelConfig
 from mull.models.inference import InferenceDecoder, InferenceJudge, InferenceTrunk
 from mull.models.memory import keep_freed_memory
 from mull.models.reward import load_reward_model
@@ -86,8 +86,7 @@ def _opened(settings: EngineSettings) -> tuple[list[Batch | Judge], Ready]:
 def _batch(settings: EngineSettings, cap: Cap) -> tuple[Batch, Ready]:
     network = _decoder(settings.folder, settings)
     if settings.draft is None:
-        library = _library(network, settings)
-        return Batch(network, settings, cap=cap, library=library), _ready(network)
+        return Batch(network, settings, cap=cap), _ready(network)
     draft = _decoder(settings.draft, settings)
     mine, its = network.config, draft.config
     if mine.vocab_size != its.vocab_size or its.max_positions < mine.max_positions:
@@ -96,38 +95,32 @@ def _batch(settings: EngineSettings, cap: Cap) -> tuple[Batch, Ready]:
             "its vocabulary is another, or its window is shorter",
             hint="a draft has its target's tokenizer and at least its window",
         )
-    # One library serves both, if their heads are of one width.
-    library = _library(network, settings) if mine.head_dim == its.head_dim else None
-    return Batch(network, settings, draft, cap, library), _ready(network, draft)
-
-
-def _library(network: InferenceDecoder, settings: EngineSettings) -> Native | None:
-    """What is compiled for this model, if that is asked for; says why where nothing is."""
-    if not settings.native:
-        return None
-    reason = "only float32 on a CPU is compiled"
-    if settings.dtype is Dtype.FLOAT32 and settings.device == "cpu":
-        try:
-            return native(network.config)
-        except EngineError as error:
-            reason = error.message
-    sys.stderr.write(f"engine: goes on without compiled parts: {reason}\n")
-    return None
+    return Batch(network, settings, draft, cap), _ready(network, draft)
 
 
 def _decoder(folder: Path, settings: EngineSettings) -> InferenceDecoder:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
     decoder, _ = load_checkpoint(folder, dtype=wide)
-    return InferenceDecoder(decoder, dtype=dtype, device=settings.device)
+    kernels = _kernels(decoder.config, settings)
+    return InferenceDecoder(decoder, dtype=dtype, device=settings.device, kernels=kernels)
 
 
 def _judge(folder: Path, settings: EngineSettings, cap: Cap) -> tuple[Judge, Ready]:
     dtype = getattr(torch, settings.dtype.value)
     wide = torch.promote_types(dtype, torch.float32)
     model, familiarity = load_reward_model(folder, dtype=wide)
-    network = InferenceJudge(model, familiarity, dtype=dtype, device=settings.device)
+    kernels = _kernels(model.config, settings)
+    network = InferenceJudge(
+        model, familiarity, dtype=dtype, device=settings.device, kernels=kernels
+    )
     return Judge(network, settings, cap), _ready(network)
+
+
+def _kernels(config: ModelConfig, settings: EngineSettings) -> Compiled | None:
+    """What is compiled for such a model, if anything is."""
+    dtype = getattr(torch, settings.dtype.value)
+    return compiled() if settings.compiled and serves(config, dtype, settings.device) else None
 
 
 def _ready(network: InferenceTrunk, *others: InferenceTrunk) -> Ready:

@@ -20,8 +20,7 @@ import torch
 from mull.core.errors import EngineError
 from mull.core.expansion import Sampling
 from mull.engine import Dtype, Engine, EngineSettings, EngineStats, Punctuation, Request
-from mull.engine.native import native
-from mull.evaluation.speed import COMPILED, SHAPE, Branching, Drawn, Ids, Runner, listed
+from mull.evaluation.speed import SHAPE, Branching, Drawn, Ids, Runner, listed
 from mull.models.checkpoint import save_checkpoint
 from mull.models.tokenizer import TextTokenizer
 from mull.models.transformer import Decoder
@@ -39,13 +38,11 @@ def write_model(folder: Path) -> Path:
 class Ours:
     """Our engine in its own process; its owner's work is charged too."""
 
-    def __init__(self, folder: Path, dtype: Dtype, *, is_native: bool = False) -> None:
-        self.name = f"mull {dtype}{COMPILED if is_native else ''}"
-        if is_native:
-            native(SHAPE)  # else it would go on without
+    def __init__(self, folder: Path, dtype: Dtype) -> None:
+        self.name = f"mull {dtype}"
         self._loop = asyncio.new_event_loop()
         silent = Punctuation(frozenset(), frozenset())
-        settings = EngineSettings(folder, silent, dtype, native=is_native)
+        settings = EngineSettings(folder, silent, dtype)
         self._engine = self._loop.run_until_complete(Engine.start(settings))
         self._seed = 0
 
@@ -227,7 +224,6 @@ def openers(folder: Path) -> Mapping[str, Callable[[], Runner]]:
     """Every engine by the module it needs."""
     return {
         "mull.engine, fp32": lambda: Ours(folder, Dtype.FLOAT32),
-        "mull.engine, fp32, compiled": lambda: Ours(folder, Dtype.FLOAT32, is_native=True),
         "mull.engine, bf16": lambda: Ours(folder, Dtype.BFLOAT16),
         "transformers, fp32": lambda: Transformers(folder, torch.float32),
         "transformers, bf16": lambda: Transformers(folder, torch.bfloat16),

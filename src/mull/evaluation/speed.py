@@ -156,16 +156,12 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
 }
 OURS: Final = "mull"
 """How the names of our runners begin."""
-COMPILED: Final = ", compiled"
-"""How the name of the one ends that needs a C compiler."""
 
 
-def ours(speeds: Sequence[Speed]) -> tuple[Speed, Speed | None]:
-    """Our fastest that needs no compiler, and the one that does, where there is one."""
+def ours(speeds: Sequence[Speed]) -> Speed:
+    """Our fastest."""
     mine = [each for each in speeds if each.engine.startswith(OURS)]
-    plain = [each for each in mine if not each.engine.endswith(COMPILED)]
-    compiled = next((each for each in mine if each.engine.endswith(COMPILED)), None)
-    return max(plain, key=lambda each: each.typical), compiled
+    return max(mine, key=lambda each: each.typical)
 
 
 def workload_named(name: str) -> Workload:

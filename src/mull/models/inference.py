@@ -25,6 +25,10 @@ MARGIN: Final = 16
 """Columns that follow the residual stream; the first makes the length of a row its norm."""
 
 
+PANEL: Final = 64
+"""Columns of a packed weight that lie side by side."""
+
+
 class Attend(Protocol):
     """Stores new keys and values, and mixes values for the queries.
 
@@ -50,7 +54,7 @@ class FusedBlock:
     """(F, C)."""
 
     @classmethod
-    def of(cls, block: Block, dtype: torch.dtype, device: str) -> Self:
+    def of(cls, block: Block, ready: Callable[[Tensor], Tensor]) -> Self:
         """Fuse in the block's own precision, then convert once."""
         attention, mlp = block.self_attn, block.mlp
         queries = _paired(attention.q_proj.weight * attention.head_dim**-0.5, attention.head_dim)
@@ -59,9 +63,6 @@ class FusedBlock:
         widen = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight))
         # What precedes these divides by the length of a row, not by its root mean square.
         root = attend.shape[1] ** 0.5
-
-        def ready(weight: Tensor) -> Tensor:
-            return weight.t().contiguous().to(device, dtype)
 
         return cls(
             ready(attend * (block.input_layernorm.weight * root)),
@@ -75,13 +76,28 @@ class Kernels(Protocol):
     """Some operations as one pass over memory each. Arguments are addresses and numbers."""
 
     @property
-    def norm(self) -> Callable[[int, int, int, int, int], None]:
-        """Of x, into out; rows, width, and how many numbers a row of x has."""
+    def norm(self) -> Callable[[int, int, int, int], None]:
+        """Of x, into out; rows, width without the margin that a row of x has."""
         ...
 
     @property
     def gate(self) -> Callable[[int, int, int, int], None]:
         """Silu of the first half of each row, times the second; rows, half a row's width."""
+        ...
+
+    @property
+    def multiply(self) -> Callable[[int, int, int, int, int, int, int, int], None]:
+        """Rows, depth, width; x, a packed weight, out; numbers from row to row; 1 to add."""
+        ...
+
+    @property
+    def publish(self) -> Callable[[int, int, int, int, int, int, int, int], None]:
+        """Layers, blocks, heads, width, positions; keys, values, places; see kernels.py."""
+        ...
+
+    @property
+    def draw(self) -> Callable[[int, int, int, int, int, int], None]:
+        """Rows, vocabulary; logits, chances, what is told, room for a row; see kernels.py."""
         ...
 
 
@@ -117,25 +133,27 @@ class InferenceTrunk:
     """Values that are kept of every position: those of a reward model."""
 
     @torch.inference_mode()
-    def __init__(self, trunk: Trunk, *, dtype: torch.dtype, device: str) -> None:
+    def __init__(
+        self, trunk: Trunk, *, dtype: torch.dtype, device: str, kernels: Kernels | None = None
+    ) -> None:
         self.config: Final = trunk.config
+        self.kernels: Final = kernels
+        """Used in place of torch's operations; for fp32 on a CPU."""
         self.dtype: Final = dtype
         self.device: Final = device
         wide = torch.promote_types(dtype, torch.float32)
         self._wide: Final = wide
         width = self.config.hidden_size
-        self._embedding = functional.pad(trunk.embed_tokens.weight.to(wide), (0, MARGIN))
-        self._embedding[:, width] = (width * self.config.norm_eps) ** 0.5
-        self._embedding = self._embedding.to(device, dtype)
-        self._blocks = [FusedBlock.of(cast(Block, block), dtype, device) for block in trunk.layers]
+        self.embedding = functional.pad(trunk.embed_tokens.weight.to(wide), (0, MARGIN))
+        self.embedding[:, width] = (width * self.config.norm_eps) ** 0.5
+        self.embedding = self.embedding.to(device, dtype)
+        self.blocks = [FusedBlock.of(cast(Block, block), self._ready) for block in trunk.layers]
         positions = torch.arange(self.config.max_positions)[None]
         cosines, sines = rotary_table(positions, self.config, wide)
         half = self.config.head_dim // 2
         turns = torch.complex(cosines[0, 0, :, :half], sines[0, 0, :, :half])
-        self._turns = turns[:, None].to(device)  # (positions, 1, D/2)
+        self.turns = turns[:, None].to(device)  # (positions, 1, D/2)
         self._scratch: Scratch | None = None
-        self.kernels: Kernels | None = None
-        """Used in place of torch's operations; for fp32 on a CPU."""
 
     @property
     def bytes_per_token(self) -> int:
@@ -153,17 +171,17 @@ class InferenceTrunk:
         `early` (N, C) is filled with the hidden states after the first block.
         """
         room = self._room(tokens.shape[0])
-        turns = self._turns.index_select(0, positions)  # (N, 1, D/2)
-        torch.index_select(self._embedding, 0, tokens, out=room.x)
-        for layer, block in enumerate(self._blocks):
+        turns = self.turns.index_select(0, positions)  # (N, 1, D/2)
+        torch.index_select(self.embedding, 0, tokens, out=room.x)
+        for layer, block in enumerate(self.blocks):
             self._norm(room)
-            torch.mm(room.normed, block.attend, out=room.attend)
+            self._multiply(room.normed, block.attend, room.attend)
             self._rotate(room, turns)
             mixed = attend(layer, room.queries, room.keys, room.values)
-            room.stream.addmm_(mixed, block.mix)
+            self._add(mixed, block.mix, room)
             self._norm(room)
-            torch.mm(room.normed, block.widen, out=room.wide)
-            room.stream.addmm_(self._gated(room), block.narrow)
+            self._multiply(room.normed, block.widen, room.wide)
+            self._add(self._gated(room), block.narrow, room)
             if early is not None and layer == 0:
                 early.copy_(room.stream)
         self._norm(room)
@@ -172,13 +190,38 @@ class InferenceTrunk:
     def _room(self, count: int) -> Scratch:
         """The last pass's, if it had as many tokens: rows that draw do so many times."""
         if self._scratch is None or len(self._scratch.x) != count:
-            self._scratch = Scratch(count, self.config, self._embedding)
+            self._scratch = Scratch(count, self.config, self.embedding)
         return self._scratch
 
     def _head_of(self, weight: Tensor, trunk: Trunk) -> Tensor:
         """A head's weight (outputs, C), ready for normed hidden states: wide, (C, outputs)."""
         scale = trunk.norm.weight * self.config.hidden_size**0.5
         return (weight * scale).t().contiguous().to(self.device, self._wide)
+
+    def _ready(self, weight: Tensor) -> Tensor:
+        """A weight (width, depth) as products with it take it."""
+        weight = weight.t().contiguous().to(self.device, self.dtype)
+        return weight if self.kernels is None else packed(weight)
+
+    def _multiply(self, x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+        """Rows (N, depth) times a weight, into `out` (N, width)."""
+        if self.kernels is None:
+            return torch.mm(x, weight, out=out)
+        self._packed(x, weight, out)
+        return out
+
+    def _add(self, x: Tensor, weight: Tensor, room: Scratch) -> None:
+        """The same, added to the residual stream."""
+        if self.kernels is None:
+            room.stream.addmm_(x, weight)
+        else:
+            self._packed(x.contiguous(), weight, room.stream, adds=True)
+
+    def _packed(self, x: Tensor, weight: Tensor, out: Tensor, *, adds: bool = False) -> None:
+        assert self.kernels is not None
+        (rows, depth), width = x.shape, out.shape[1]
+        at = x.data_ptr(), weight.data_ptr(), out.data_ptr()
+        self.kernels.multiply(rows, depth, width, *at, out.stride(0), int(adds))
 
     def _gated(self, room: Scratch) -> Tensor:
         if self.kernels is None:
@@ -192,7 +235,7 @@ class InferenceTrunk:
         if self.kernels is not None:
             rows, width = room.normed.shape
             at = room.x.data_ptr(), room.normed.data_ptr()
-            self.kernels.norm(*at, rows, width, width + MARGIN)
+            self.kernels.norm(*at, rows, width)
             return
         # Torch leaves the types of `linalg` open.
         norm = cast("Callable[..., Tensor]", torch.linalg.vector_norm)  # pyright: ignore[reportUnknownMemberType]
@@ -214,13 +257,22 @@ class InferenceDecoder(InferenceTrunk):
     """A language model. Logits are fp32 or wider whatever the dtype."""
 
     @torch.inference_mode()
-    def __init__(self, decoder: Decoder, *, dtype: torch.dtype, device: str) -> None:
-        super().__init__(decoder.model, dtype=dtype, device=device)
-        self._head: Final = self._head_of(decoder.lm_head.weight, decoder.model)
+    def __init__(
+        self,
+        decoder: Decoder,
+        *,
+        dtype: torch.dtype,
+        device: str,
+        kernels: Kernels | None = None,
+    ) -> None:
+        super().__init__(decoder.model, dtype=dtype, device=device, kernels=kernels)
+        head = self._head_of(decoder.lm_head.weight, decoder.model)
+        self.head: Final = head if kernels is None else packed(head)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(N, V) of normed hidden states (N, C)."""
-        return torch.mm(hidden.to(self._wide), self._head)
+        out = hidden.new_empty((len(hidden), self.config.vocab_size), dtype=self._wide)
+        return self._multiply(hidden.to(self._wide), self.head, out)
 
 
 class InferenceJudge(InferenceTrunk):
@@ -234,8 +286,9 @@ class InferenceJudge(InferenceTrunk):
         *,
         dtype: torch.dtype,
         device: str,
+        kernels: Kernels | None = None,
     ) -> None:
-        super().__init__(model.model, dtype=dtype, device=device)
+        super().__init__(model.model, dtype=dtype, device=device, kernels=kernels)
         self._head: Final = self._head_of(model.score.weight, model.model)
         bias = cast("Tensor | None", model.score.bias)
         self._bias: Final = None if bias is None else bias.to(device, self._wide)
@@ -255,6 +308,13 @@ class InferenceJudge(InferenceTrunk):
         if self._familiarity is not None:
             outputs[:, -1] = self._familiarity(early)
         return outputs
+
+
+def packed(weight: Tensor) -> Tensor:
+    """A weight (depth, width) in panels of columns (panels, depth, 64), the last filled up."""
+    depth, width = weight.shape
+    weight = functional.pad(weight, (0, -width % PANEL))
+    return weight.view(depth, -1, PANEL).transpose(0, 1).contiguous()
 
 
 def _paired(weight: Tensor, width: int) -> Tensor:

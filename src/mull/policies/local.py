@@ -6,7 +6,6 @@ again, and `release` has nothing to free.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -34,8 +33,6 @@ from mull.models.content import content_digest
 from mull.models.tokenizer import TextTokenizer
 from mull.policies.formats import ChatFormat, TextStream
 
-NATIVE: Final = "MULL_NATIVE"
-"""The variable that is 1 where what can be compiled should be."""
 KINDS: Final = frozenset({ExpansionKind.STEP, ExpansionKind.TOKENS, ExpansionKind.FINISH})
 FINISHES: Final = {
     Boundary.INSIDE: None,
@@ -280,7 +277,6 @@ async def open_local_policy(
     streams: bool = False,
     max_rows: int = 512,
     max_kv_bytes: int = 2 << 30,
-    native: bool | None = None,
     judge: Path | None = None,
     draft: Path | None = None,
     draft_tokens: int = 4,
@@ -289,13 +285,12 @@ async def open_local_policy(
 
     One policy serves any number of solves and batches them together. `name` is what the model is
     called, the folder's name by default; `streams` asks for text token by token. `float32` is best
-    for a few branches at a time, `bfloat16` for hundreds. `native` compiles parts of the engine, if
-    there is a C compiler; by default the environment's MULL_NATIVE says whether. `judge` is the
-    folder of a reward model that shares the engine's process and its `max_kv_bytes`:
-    `policy.engine.score` asks it. `draft` is the folder of a smaller model of the same tokenizer,
-    which guesses `draft_tokens` ahead a turn: samples of a seed are others, their distribution is
-    the same. Raises `CheckpointError` for a folder that holds no usable Llama checkpoint or no
-    draft for the other, and `EngineError` if the engine cannot start.
+    for a few branches at a time, `bfloat16` for hundreds. `judge` is the folder of a reward model
+    that shares the engine's process and its `max_kv_bytes`: `policy.engine.score` asks it. `draft`
+    is the folder of a smaller model of the same tokenizer, which guesses `draft_tokens` ahead a
+    turn: samples of a seed are others, their distribution is the same. Raises `CheckpointError` for
+    a folder that holds no usable Llama checkpoint or no draft for the other, and `EngineError` if
+    the engine cannot start.
     """
     config, tokenizer = ModelConfig.load(folder), TextTokenizer.load(folder)
     format_ = ChatFormat.load(folder, tokenizer)
@@ -307,7 +302,6 @@ async def open_local_policy(
         device,
         max_rows=max_rows,
         max_kv_bytes=max_kv_bytes,
-        native=os.environ.get(NATIVE) == "1" if native is None else native,
         judge=judge,
         draft=draft,
         draft_tokens=draft_tokens,
