@@ -122,6 +122,7 @@ def test_prices_that_change_by_the_hour_are_the_dearest() -> None:
         "openai:http://127.0.0.1:8001/v1#gpt-5-mini",
         "openai:https://llm.example.com/v1#gpt-5-mini",
         "openai:https://api.openai.com/v1",
+        "openai:text-embedding-3-small",  # generates nothing, and has no price for it
         "openai:https://api.perplexity.ai#sonar",  # charges for every request beside its tokens
     ],
 )

@@ -1,3 +1,4 @@
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,21 @@ from servers.fake import MODEL, chunk, fake_server, streams, usage
 
 from mull.core.errors import BadInputError
 from mull.core.events import StopReason
-from mull.core.expansion import Expansion, ExpansionKind, Limits
+from mull.core.expansion import (
+    BranchId,
+    Call,
+    Expansion,
+    ExpansionKind,
+    Finish,
+    Grown,
+    Limits,
+    Outcome,
+)
 from mull.core.ledger import Bound
 from mull.core.problem import Problem
 from mull.core.protocols import Policy
 from mull.core.spec import Spec
+from mull.core.steps import Step
 from mull.core.tree import SearchTree
 from mull.core.usage import Budget, Usage
 from mull.policies.openai import OpenAISettings, open_openai_policy
@@ -88,6 +99,17 @@ async def test_siblings_of_one_request_pay_by_the_prompt_that_one_of_them_carrie
     assert len(server.bodies) == 1
     paid = [each.usage.money_usd for each in steps]
     assert sum(paid) == pytest.approx((101 * 10.0 + 8 * 20.0) / 1e6)
+
+
+async def test_what_nobody_asked_for_is_priced_by_what_it_says_itself() -> None:
+    class Odd(ScriptedPolicy):
+        async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
+            usage = Usage(101, visible_tokens=2)
+            yield Grown(BranchId("other"), 0, Step("42"), usage, Finish.STOP)
+
+    calls = calls_for(policy_saying("42"))
+    (grew,) = await grown(PricedPolicy(Odd(by_sample({})), TIERED), calls)
+    assert grew.usage.money_usd == pytest.approx((101 * 10.0 + 2 * 20.0) / 1e6)
 
 
 @pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])

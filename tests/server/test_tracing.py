@@ -172,6 +172,24 @@ async def test_what_is_broken_off_says_so() -> None:
     assert [told_by(each)["error.type"] for each in calls] == ["cancelled", "cancelled"]
 
 
+async def test_a_solve_of_which_every_call_failed_has_failed() -> None:
+    policy = scripted({SUM: [Reply("4", fails_after=0)]})
+    async with collector() as found:
+        async with tracing(found) as made, serving(policy) as served:
+            served.gateway.solves.tracing = made
+            model = served.gateway.models["toy"]
+            object.__setattr__(model, "spec", Spec("gemini", model.spec.options))
+            async with served.client() as client:
+                with pytest.raises(openai.APIStatusError):
+                    await client.chat.completions.create(
+                        model="toy", messages=[{"role": "user", "content": SUM}]
+                    )
+        (solve,) = found.named("invoke_agent best_of_n")
+    told = told_by(solve)
+    assert (told["mull.stop"], told["error.type"]) == ("failed", "failed")
+    assert told["gen_ai.provider.name"] == "gcp.gemini"
+
+
 class Broken:
     """A policy and a verifier that break."""
 
