@@ -74,7 +74,7 @@ is dearer than early stopping.
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One piece of a stage."""
+    """One piece of a stage, on as many recorded samples as its largest budget."""
 
     level: int
     budgets: tuple[int, ...]
@@ -90,8 +90,6 @@ class Stage:
     skip: int
     counts: Mapping[int, int]
     """Problems by level."""
-    rollouts: Mapping[int, int]
-    """Recorded a problem, by level."""
     rows: tuple[Row, ...]
     is_rare: bool = False
     """Only problems that blind play solves at most once in `--rarity` walks."""
@@ -112,7 +110,6 @@ STAGES: Final[Mapping[str, Stage]] = {
     "explore": Stage(
         0,
         dict.fromkeys(LEVELS, 100),
-        dict.fromkeys(LEVELS, 256),
         (
             *_rows((16,), *SAMPLED, *ONE_BY_ONE, *LEVELWISE, *CONTROL),
             *_rows((64,), *SAMPLED, BEST_FIRST, *CONTROL),
@@ -124,19 +121,18 @@ STAGES: Final[Mapping[str, Stage]] = {
     ),
     "confirm": Stage(
         2_000,
-        {4: 1_000, 5: 400, 6: 800},
-        dict.fromkeys(LEVELS, 256),
+        {4: 1_000, 5: 300, 6: 500},
         (
-            *_rows((16, 64), *SAMPLED[:-1], BEST_FIRST),
-            *_rows((256,), *SAMPLED[:-1], BEST_FIRST, count=200),
-            *_rows((16,), *SAMPLED[:-1], *CLAIMS[1:]),
-            *_rows((64,), *SAMPLED[:-1], *CLAIMS[1:]),
+            Row(6, (16, 64), (*SAMPLED[:-1], BEST_FIRST)),
+            Row(6, (64,), (*SAMPLED[:-1], *CLAIMS[1:]), count=300),
+            Row(5, (16, 64), (*SAMPLED[:-1], *CLAIMS)),
+            Row(4, (16, 64), (*SAMPLED[:-1], *CLAIMS)),
+            Row(6, (256,), (*SAMPLED[:-1], *CLAIMS[:2]), count=200),
         ),
     ),
     "explore-hard": Stage(
         0,
         {6: 60},
-        {6: 256},
         (
             Row(6, (16, 64, 256), SAMPLED[:-1]),
             *(Row(6, (budget,), (*SAMPLED[:-1], *HARD)) for budget in (64, 16, 256)),
@@ -162,7 +158,6 @@ def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> 
         (asked.model,),
         row.strategies,
         budgets=row.budgets,
-        rollouts=stage.rollouts[row.level],
         verifier=None if checker is None else checker.source.verifier,
         guide=guide,
         dtype=Dtype.FLOAT32,
