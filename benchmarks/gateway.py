@@ -50,6 +50,10 @@ def chunk(text: str | None, finish: str | None = None) -> bytes:
     return b"data: " + json.dumps({"id": "x", "choices": [choice]}).encode() + b"\n\n"
 
 
+GAME = "Use 4, 9, 10 and 13 once each with + - * / to make 24."
+RIGHT = chunk("(13 - 9) * (10 - 4)")
+WINNER = 32
+"""Which of the calls of a search that ends early is right, by when they come."""
 TOKEN = chunk(" word")
 LAST = chunk(None, "stop")
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":1}}\n\n'
@@ -61,6 +65,9 @@ class Upstream:
     def __init__(self) -> None:
         self.slowest = 0.0
         self.left_at = 0.0
+        self.num_racing = 0
+        self.won_at = 0.0
+        self.losers = list[float]()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -72,8 +79,9 @@ class Upstream:
         if scope["path"] == "/v1/models":
             return await self.reply(send, b'{"data":[{"id":"fake"}]}')
         if scope["path"] == "/seen":
-            seen = {"slowest": self.slowest, "left": self.left_at}
-            self.slowest = 0.0
+            lost = [left - self.won_at for left in self.losers]
+            seen = {"slowest": self.slowest, "left": self.left_at, "lost": lost}
+            self.slowest, self.num_racing, self.losers = 0.0, 0, []
             return await self.reply(send, json.dumps(seen).encode())
         if scope["path"] != "/v1/chat/completions":
             return await self.reply(send, b'{"error":{"message":"no"}}', 404)
@@ -88,7 +96,7 @@ class Upstream:
         await send({"type": "http.response.body", "body": body})
 
     async def stream(self, receive: Any, send: Any, max_tokens: int) -> None:
-        """1: one call of a search; 2: for ever; else so many events."""
+        """1: one call of a search; 2: for ever; 3: one of many is right; else so many events."""
         started = time.monotonic()
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -103,12 +111,27 @@ class Upstream:
             await receive()  # until the client has left
             self.left_at = time.monotonic()
             return
+        elif max_tokens == 3:
+            await self.race(receive, write)
+            return
         else:
             for _ in range(max_tokens):
                 await write(TOKEN)
         await write(TOKEN + LAST + USAGE + b"data: [DONE]\n\n")
         await send({"type": "http.response.body", "body": b""})
         self.slowest = max(self.slowest, time.monotonic() - started)
+
+    async def race(self, receive: Any, write: Any) -> None:
+        """One call answers, and is right; the others until their client leaves."""
+        self.num_racing += 1
+        if self.num_racing == WINNER:
+            await asyncio.sleep(2 * CALL_SECONDS)
+            self.won_at = time.monotonic()
+            await write(RIGHT + LAST + USAGE + b"data: [DONE]\n\n")
+        else:
+            await write(TOKEN)
+            await receive()
+            self.losers.append(time.monotonic())
 
 
 def serve_upstream(port: int) -> None:
@@ -254,6 +277,25 @@ async def best_of_64(
     return beyond
 
 
+async def losing(session: aiohttp.ClientSession, bare: str, url: str) -> list[float]:
+    """Milliseconds from a right answer to the server behind hearing that 63 others are not wanted.
+
+    From its last byte, so that reading and checking it count too, to the last of them.
+    """
+    heard = list[float]()
+    root = bare.removesuffix("/v1")
+    game = {"messages": [{"role": "user", "content": GAME}], "mull": {"width": 64}}
+    for _ in range(SEARCHES):
+        await ask(session, url, model="es-64-fake", max_tokens=3, **game)
+        await asyncio.sleep(0.1)
+        async with session.get(f"{root}/seen") as seen:
+            lost = (await seen.json())["lost"]
+        if len(lost) != 63:
+            raise SystemExit(f"only {len(lost)} of 63 calls were cancelled")
+        heard.append(max(lost) * 1e3)
+    return heard
+
+
 async def cancelling(session: aiohttp.ClientSession, bare: str, url: str, rounds: int) -> float:
     """Milliseconds from a client's leaving to the server behind hearing of it; the median."""
     heard = list[float]()
@@ -311,6 +353,9 @@ async def searching(session: aiohttp.ClientSession, bare: str, url: str, pid: in
     low, middle, high = statistics.quantiles(beyond, n=4)
     say(f"best of 64: {middle:.1f} ms beyond its slowest call (p50 of {SEARCHES}; quartiles "
         f"{low:.1f} and {high:.1f}), {cpu:.1f} ms CPU")  # fmt: skip
+    lost = await losing(session, bare, url)
+    say(f"63 calls beside a right answer: {statistics.median(lost):.1f} ms until the server behind "
+        f"has heard of all (p50 of {SEARCHES}; worst {max(lost):.1f})")  # fmt: skip
     heard = await cancelling(session, bare, url, 15)
     say(f"a client leaves: {heard:.1f} ms until the server behind hears of it (p50)")
     say(f"memory: {memory(pid):.0f} MB")

@@ -231,10 +231,11 @@ def test_extending_opens_an_ended_solve() -> None:
         [*trace()[:4], trace()[3]],
         [*trace()[:3], WaveAsked(7, STRATEGY)],
         [*trace()[:3], WaveAsked(1, STRATEGY, drop=(NodeId("nowhere"),))],
+        [*trace()[:3], WaveAsked(1, STRATEGY, cancel=(BranchId("nowhere"),))],
         [*trace()[:3], NodeScored(NodeId("nowhere"), Score(1.0, Source("checker", "1")))],
         [*trace(), trace()[-1]],
     ],
-    ids=["start", "wave", "step", "failure", "number", "drop", "score", "end"],
+    ids=["start", "wave", "step", "failure", "number", "drop", "cancel", "score", "end"],
 )
 def test_a_trace_that_cannot_have_happened_is_corrupt(torn: list[Event]) -> None:
     with pytest.raises(JournalCorruptError):

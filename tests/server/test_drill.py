@@ -206,7 +206,7 @@ async def test_one_answer_is_not_kept_by_a_search_of_sixty_four() -> None:
     queue = Scheduler(CallQueue(8))
     async with fake_server(slow) as upstream, before(upstream, queue=queue) as (client, _):
         alone = [await timed(ask(client, stream=True)) for _ in range(3)]
-        search = asyncio.create_task(ask(client, model="sc-64-far"))
+        search = asyncio.create_task(ask(client, model="bon-64-far"))
         behind = list[float]()
         for _ in range(3):
             await asyncio.sleep(seconds / 2)

@@ -64,6 +64,11 @@ class OpenModel:
         """A policy that the caller made, and which only the caller can make again."""
         return cls(policy, Spec(own_name(policy)))
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it stands behind a server, whose calls take as long as they take."""
+        return self.spec.name in BY_PROVIDER
+
     def problem(self, text: str, kind: AnswerKind | None = None) -> Problem:
         """The problem a text states to this model; see `problem_for`."""
         return problem_for(text, kind, knows_only_puzzles=self.knows_only_puzzles)

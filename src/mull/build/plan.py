@@ -24,7 +24,7 @@ from mull.build.judging import (
 from mull.build.models import OpenModel
 from mull.build.own import STRATEGIES, as_verifier, is_own, own_strategy
 from mull.build.ready import close_verifiers, open_verifiers, parts_of
-from mull.build.schemes import BY_PROVIDER, SERVED_TOKENS
+from mull.build.schemes import SERVED_TOKENS
 from mull.build.strategies import (
     OWN,
     SearchSettings,
@@ -85,7 +85,7 @@ class SearchPlan:
         """
         options = self.strategy.options
         has_limit = self.strategy.name.startswith(OWN) or "max_tokens" in options
-        if has_limit or model.spec.name not in BY_PROVIDER:
+        if has_limit or not model.is_served:
             return self
         window = model.policy.capabilities.window
         longest = min(SERVED_TOKENS, window) if window else SERVED_TOKENS

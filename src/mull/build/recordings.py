@@ -121,10 +121,10 @@ def _records_of(tree: SearchTree) -> Iterator[Record]:
     One that failed, or ran into its limit, is a record of that failure. The trace does not know how
     long each of them took.
     """
-    pending = {branch.id for branch in tree.pending()}
+    unfinished = {branch.id for branch in tree.pending()} | set(tree.cancelled)
     for branch in tree.branches():
         is_whole = branch.expansion.kind is ExpansionKind.FINISH and branch.parents == (tree.root,)
-        if is_whole and branch.id not in pending:
+        if is_whole and branch.id not in unfinished:
             yield _record(tree, branch)
 
 

@@ -33,6 +33,8 @@ class SearchSettings:
     thinking: Thinking | None = None
     top_p: float | None = None
     """Of the likeliest tokens, the share of probability that is drawn from."""
+    on_arrival: bool | None = None
+    """Whether a wave is looked at while it grows, and ends where it is decided."""
 
     def options(self) -> dict[str, Option]:
         """What was set, by the names of strategy options."""
@@ -50,6 +52,7 @@ class SearchSettings:
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "thinking": self.thinking.value if self.thinking else None,
+            "on_arrival": self.on_arrival,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from mull.core.codec import DecodeError, Json, decode, encode
 from mull.core.errors import JournalCorruptError
-from mull.core.expansion import Expansion, Failed, Grown, NodeId, ScoreRequest
+from mull.core.expansion import BranchId, Expansion, Failed, Grown, NodeId, ScoreRequest
 from mull.core.problem import Problem
 from mull.core.score import Score
 from mull.core.spec import SolveSpec, Spec
@@ -91,6 +91,8 @@ class WaveAsked:
     grow: tuple[Expansion, ...] = ()
     score: tuple[ScoreRequest, ...] = ()
     drop: tuple[NodeId, ...] = ()
+    cancel: tuple[BranchId, ...] = ()
+    """Branches that were open and are not wanted any more, whatever they would have come to."""
 
 
 @dataclass(frozen=True, slots=True)

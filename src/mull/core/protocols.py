@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mull.core.events import Event, StopReason
 from mull.core.expansion import Call, Expansion, ExpansionKind, NodeId, Outcome, ScoreRequest
@@ -119,6 +119,20 @@ class Strategy(Protocol):
 
     def select(self, tree: SearchTree) -> Candidate | None:
         """The best answer of any tree, however unfinished; None while there is none."""
+        ...
+
+
+@runtime_checkable
+class Hasty(Strategy, Protocol):
+    """A strategy that may be asked while what it asked for grows, whenever a branch is over.
+
+    What it wants scored is scored at once. Where it stops for a reason of its own, what is still
+    open is cancelled. What it wants grown waits until the wave is over.
+    """
+
+    @property
+    def on_arrival(self) -> bool:
+        """Whether it wants to be asked so. What it comes to then hangs on which calls are fast."""
         ...
 
 

@@ -72,6 +72,7 @@ class SolveState:
         for expansion in wave.grow:
             self.tree.ask(expansion)
         self.tree.drop(wave.drop)
+        self.tree.cancel(wave.cancel)
         self.wave, self.num_waves = wave, self.num_waves + 1
 
     @property

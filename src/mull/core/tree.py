@@ -1,7 +1,7 @@
 """The whole state of a search, as data."""
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -59,6 +59,7 @@ class SearchTree:
     _chains: dict[BranchId, list[NodeId]] = field(default_factory=dict[BranchId, list[NodeId]])
     _open: dict[BranchId, None] = field(default_factory=dict[BranchId, None])
     _failures: dict[BranchId, Failed] = field(default_factory=dict[BranchId, Failed])
+    _cancelled: dict[BranchId, None] = field(default_factory=dict[BranchId, None])
     _nodes: dict[NodeId, Node] = field(default_factory=dict[NodeId, Node])
     _children: dict[NodeId, list[NodeId]] = field(default_factory=dict[NodeId, list[NodeId]])
     _samples: dict[str, int] = field(default_factory=dict[str, int])
@@ -130,7 +131,7 @@ class SearchTree:
         return tuple(self._nodes[node_id] for node_id in self._chains[branch_id])
 
     def pending(self) -> tuple[Branch, ...]:
-        """Branches in flight or cut short: asked for, neither ended nor failed."""
+        """Branches in flight or cut short: asked for, neither ended, failed nor cancelled."""
         return tuple(self._branches[key] for key in self._open)
 
     def num_asked(self, node_id: NodeId) -> int:
@@ -141,6 +142,11 @@ class SearchTree:
     def failures(self) -> Mapping[BranchId, Failed]:
         """Branches that failed, and how."""
         return MappingProxyType(self._failures)
+
+    @property
+    def cancelled(self) -> Collection[BranchId]:
+        """Branches that were not wanted any more while they were open."""
+        return self._cancelled.keys()
 
     def scores(self, node_id: NodeId) -> tuple[Score, ...]:
         """Every verifier's score of the node, oldest first."""
@@ -258,6 +264,12 @@ class SearchTree:
         del self._open[failed.branch_id]
         self._failures[failed.branch_id] = failed
 
+    def cancel(self, branch_ids: Iterable[BranchId]) -> None:
+        """Close open branches that nobody wants any more. KeyError if one is not open."""
+        for branch_id in branch_ids:
+            del self._open[branch_id]
+            self._cancelled[branch_id] = None
+
     def judge(self, node_id: NodeId, score: Score) -> None:
         """Record a score of a node; the same source replaces what it said before."""
         self.node(node_id)
@@ -283,11 +295,12 @@ class SearchTree:
             ordinals = [self._ordinal(child) for child in children]
             _require("children are in order", holds=ordinals == sorted(set(ordinals)))
         _require("a score has a node", holds=self._scores.keys() <= self._nodes.keys())
-        _require("a failed branch is closed", holds=not self._open.keys() & self._failures.keys())
+        closed = self._failures.keys() | self._cancelled.keys()
+        _require("what failed or was cancelled is closed", holds=not self._open.keys() & closed)
 
     def _check_chain(self, branch: Branch, chain: Sequence[Node]) -> None:
         ended = [node.finish not in {None, Finish.CUT} for node in chain]
-        is_over = any(ended) or branch.id in self._failures
+        is_over = any(ended) or branch.id in self._failures or branch.id in self._cancelled
         is_open = branch.id in self._open
         _require(f"nothing follows the end of branch `{branch.id}`", holds=not any(ended[:-1]))
         _require(f"branch `{branch.id}` is either open or over", holds=is_over != is_open)
@@ -303,6 +316,7 @@ class SearchTree:
             list(self._branches.values()),
             list(self.nodes()),
             self._failures,
+            self._cancelled,
             self._scores,
             self._dropped,
         )

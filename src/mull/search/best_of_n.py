@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mull.core.answers import AnswerKey, text_key
+from mull.core.events import StopReason
 from mull.core.expansion import Sampling
 from mull.core.protocols import Ask, Candidate
 from mull.core.tree import SearchTree
@@ -16,7 +17,8 @@ class BestOfN:
     """All n answers are drawn in one wave and then scored.
 
     Without a verifier, or with one that has no opinion of this problem, it is a majority vote and
-    says so in the notes. An attempt that fails counts as one of the n.
+    says so in the notes. An attempt that fails counts as one of the n. `on_arrival` scores each
+    answer when it comes, and the first that is accepted ends its wave.
     """
 
     n: int = 16
@@ -24,12 +26,15 @@ class BestOfN:
     sampling: Sampling = Sampling()
     verifier: str | None = None
     answer_key: AnswerKey = text_key
+    on_arrival: bool = False
 
     def __post_init__(self) -> None:
         check_count("n", self.n)
 
     def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
         """What is missing of the n answers; then scores."""
+        if self.on_arrival and self.verifier and tree.accepted(self.verifier):
+            return Ask(stop=StopReason.ACCEPTED)
         grow = missing_answers(tree, self.attempt, self.sampling, self.n)
         return Ask(grow, unscored(tree, self.verifier))
 

@@ -17,7 +17,8 @@ class EarlyStop:
     """Draws up to n answers, `width` at a time, until the verifier accepts one.
 
     A wave is finished before its answers are checked, so up to width - 1 answers may be drawn in
-    vain; width 1 wastes none and is slowest.
+    vain; width 1 wastes none and is slowest. `on_arrival` checks each answer when it comes, and the
+    first that is accepted ends its wave.
     """
 
     verifier: str
@@ -26,6 +27,7 @@ class EarlyStop:
     attempt: Attempt = Attempt()
     sampling: Sampling = Sampling()
     answer_key: AnswerKey = text_key
+    on_arrival: bool = False
 
     def __post_init__(self) -> None:
         check_count("n", self.n)
@@ -33,9 +35,12 @@ class EarlyStop:
 
     def ask(self, tree: SearchTree, limit: Headroom) -> Ask:  # noqa: ARG002  (the ledger cuts it)
         """Scores of what is new; after a wave without an accepted answer the next one."""
+        is_accepted = bool(tree.accepted(self.verifier))
+        if self.on_arrival and is_accepted:
+            return Ask(stop=StopReason.ACCEPTED)
         if new := unscored(tree, self.verifier):
             return Ask(score=new)
-        if tree.accepted(self.verifier):
+        if is_accepted:
             return Ask(stop=StopReason.ACCEPTED)
         expansion = whole_answer(tree, self.attempt, self.sampling)
         count = min(self.width, self.n - tree.next_sample(expansion))

@@ -39,6 +39,10 @@ _WIDTH: Final = 4
 _QUALITIES: Final = MappingProxyType({False: 0.95, True: 0.99})
 """What `auto` and `deep` want where nobody says."""
 
+_HASTY: Final = MappingProxyType({False: ("early_stop", "self_consistency"), True: ("best_of_n",)})
+"""Searches that end as soon as they are decided, without and with a quality that is wanted. Behind
+a server how fast each call is is chance, as its samples mostly are; a local model's are not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
@@ -102,7 +106,8 @@ def order_of(
             hint = "`mull.n` is the number of answers that are drawn"
             raise refuse("n", "a search gives one answer", hint=hint)
         wish = _wish(model, named, wishes, is_auto=asked == AUTO)
-        choice = _search(strategy, named, sampled, wishes, wish)
+        hastens = model.is_served and strategy in _HASTY[wish is not None]
+        choice = _search(strategy, named, sampled, wishes, wish, hastens=hastens)
     plan, budget = plan_search(problem, choice).fitted(model), wishes.budget.budget()
     parts = (plan.strategy, plan.controller, budget)
     content = (dumps(encode(each), sort_keys=True) for each in parts)
@@ -199,6 +204,8 @@ def _search(
     sampled: Sampled,
     wishes: MullFields,
     wish: Wish | None,
+    *,
+    hastens: bool,
 ) -> SearchChoice:
     is_greedy, effort = strategy == "greedy", wishes.effort or sampled.effort
     if sampled.temperature == 0 and not is_greedy:
@@ -217,6 +224,7 @@ def _search(
         max_tokens=sampled.max_tokens,
         thinking=_thinking(effort),
         top_p=None if is_greedy else sampled.top_p,
+        on_arrival=hastens or None,
     )
     return SearchChoice(strategy, settings, wishes.verifier or "auto", wish=wish)
 

@@ -4,10 +4,11 @@ Whatever happens (a failure, a deadline, a cancel, our own error), every reserva
 what was really spent before control leaves `Growth.grow`.
 """
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mull.core.clock import Clock
 from mull.core.errors import (
@@ -69,6 +70,8 @@ class Growth:
     recorder: Recorder
     stopwatch: Stopwatch
     clock: Clock
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever a branch is over; cleared by whoever waits for that."""
 
     @property
     def _what(self) -> str:
@@ -162,6 +165,7 @@ class Growth:
             if await self._take(outcome, each):
                 del flight[outcome.branch_id]
                 await self.ledger.settle(each.reservation, each.spent)
+                self.arrived.set()
 
     def _is_next(self, outcome: Outcome) -> bool:
         tree = self.recorder.state.tree

@@ -1,13 +1,14 @@
 """One solve from where it stands to its end."""
 
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from mull.core.errors import BadInputError, StoreError
 from mull.core.events import SolveEnded, StopReason, WaveAsked
-from mull.core.expansion import ExpansionKind, Finish
+from mull.core.expansion import Branch, ExpansionKind, Finish
 from mull.core.ledger import Ledger, Refused
 from mull.core.protocols import (
     Abstain,
@@ -15,6 +16,7 @@ from mull.core.protocols import (
     Candidate,
     Controller,
     Escalate,
+    Hasty,
     Policy,
     Run,
     Situation,
@@ -25,6 +27,7 @@ from mull.core.spec import Spec
 from mull.core.state import SolveState
 from mull.core.tree import SearchTree
 from mull.core.usage import Limit
+from mull.solver.arrivals import grow_watched
 from mull.solver.growth import Growth
 from mull.solver.recorder import Recorder
 from mull.solver.scoring import Scoring
@@ -112,7 +115,34 @@ class SolveRun:
         if self.state.wave is not None and self.state.wave.drop:
             await self.policy.release(self.state.wave.drop)
         refused = await self.scoring.score(self.state.unscored)
-        return refused or await self.growth.grow()
+        return refused or await self._grow()
+
+    async def _grow(self) -> Refused | None:
+        """Grow what is open; for a strategy that asks for it, with an eye on what arrives."""
+        if self.state.wave is None:
+            return None
+        spec = self.state.wave.strategy
+        strategy = self.strategies(spec)
+        if isinstance(strategy, Hasty) and strategy.on_arrival:
+            refused = await grow_watched(self.growth, partial(self._is_enough, spec, strategy))
+            if refused is None and (unwanted := self.state.tree.pending()):
+                await self._cancel(spec, unwanted)
+            return refused
+        return await self.growth.grow()
+
+    async def _cancel(self, spec: Spec, branches: Sequence[Branch]) -> None:
+        cancel = tuple(each.id for each in branches)
+        await self.recorder.record(WaveAsked(self.state.num_waves, spec, cancel=cancel))
+
+    async def _is_enough(self, spec: Spec, strategy: Strategy) -> bool:
+        """Whether the strategy wants nothing more, once all that it wants scored by now is."""
+        while True:
+            ask = strategy.ask(self.state.tree, await self.ledger.headroom())
+            if not ask.score:
+                return ask.is_empty and ask.stop is not StopReason.COMPLETED
+            await self._begin_wave(spec, Ask(score=ask.score))
+            if await self.scoring.score(ask.score) is not None:
+                return False  # it is found again when the wave is over
 
     async def _end_short(self, refused: Refused) -> SolveEnded:
         """Out of budget. What is finished is still scored, where scoring fits in what is left."""

@@ -46,9 +46,9 @@ async def until(
             except StopAsyncIteration:
                 return
             finally:
-                await _cancel(item)
+                await ended(item)
     finally:
-        await _cancel(alarm)
+        await ended(alarm)
 
 
 async def in_time(work: Coroutine[None, None, T], clock: Clock, seconds: float) -> T:
@@ -60,12 +60,12 @@ async def in_time(work: Coroutine[None, None, T], clock: Clock, seconds: float) 
             raise DeadlinePassedError
         return task.result()
     finally:
-        await _cancel(task)
-        await _cancel(alarm)
+        await ended(task)
+        await ended(alarm)
 
 
-async def _cancel(task: "asyncio.Future[T] | asyncio.Future[None]") -> None:
-    """End the task and wait until it has ended; what it returned or raised is dropped."""
+async def ended(task: "asyncio.Future[T] | asyncio.Future[None]") -> None:
+    """Cancel the task and wait until it has ended; what it returned or raised is dropped."""
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
