@@ -40,6 +40,7 @@ from mull.policies.openai import (
     dialects,
     open_openai_policy,
 )
+from mull.policies.openai.thinking import OpenAIThinking
 
 SETTINGS = OpenAISettings(retries=Retries(attempts=1))
 STATEMENT = "What is six times seven?"
@@ -437,3 +438,73 @@ def test_the_table_says_what_the_rows_say() -> None:
         assert DIALECTS[name].bound == bound
         assert ("fan-out" in line) is (DIALECTS[name].siblings == "fan_out")
         assert (DIALECTS[name].stop_cause in line) or not DIALECTS[name].stop_cause
+
+
+# How much to reason
+
+Asked = Mapping[str, Any]
+THINKING: list[tuple[str, Asked, Json]] = [
+    ("openai", {"effort": "xhigh"}, {"reasoning_effort": "xhigh"}),
+    ("deepseek", {"effort": "max"}, {"reasoning_effort": "max"}),
+    ("qwen", {"tokens": 30}, {"enable_thinking": True, "thinking_budget": 30}),
+    ("qwen", {"tokens": 300}, {"enable_thinking": True, "thinking_budget": 49}),
+    ("vllm", {"tokens": 20}, {"thinking_token_budget": 20}),
+    (
+        "vllm",
+        {"tokens": 20, "effort": "low"},
+        {"thinking_token_budget": 20, "reasoning_effort": "low"},
+    ),
+]
+FIELDS = {"reasoning_effort", "enable_thinking", "thinking_budget", "thinking_token_budget"}
+
+
+@pytest.mark.parametrize(("dialect", "asked", "sent"), THINKING)
+async def test_how_much_to_reason_is_spelled_as_the_server_does(
+    dialect: str, asked: Asked, sent: Json
+) -> None:
+    settings = replace(SETTINGS, dialect=dialect, thinking=OpenAIThinking(**asked))
+    versions: dict[str, Callable[[Json], Json]] = {"/version": lambda _: {"version": "1"}}
+    async with connected(says("42"), settings=settings, paths=versions) as (policy, server):
+        assert policy.served.wire is WireKind.CHAT
+        assert policy.capabilities.model.endswith(settings.thinking.name)
+        server.bodies.clear()
+        await outcomes(policy, calls_for(policy))
+        if policy.served.dialect.thinking_off:
+            await outcomes(policy, calls_for(policy, thinking=Thinking.OFF))
+    body, *direct = server.bodies
+    assert {name: body[name] for name in FIELDS & body.keys()} == sent
+    for each in direct:
+        assert "thinking_budget" not in each
+        assert each.get("reasoning_effort") in {None, "none"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (OpenAISettings(dialect="openai", thinking=OpenAIThinking(tokens=9)), "takes no budget"),
+        (OpenAISettings(thinking=OpenAIThinking(effort="low")), "`other` takes no effort `low`"),
+        (
+            OpenAISettings(dialect="deepseek", thinking=OpenAIThinking(effort="medium")),
+            "it takes: low, high, max",
+        ),
+        (
+            OpenAISettings(
+                dialect="openai", wire=WireKind.COMPLETIONS, thinking=OpenAIThinking(effort="low")
+            ),
+            "completions have no fields for thinking",
+        ),
+    ],
+)
+async def test_what_a_server_would_ignore_of_thinking_is_refused(
+    settings: OpenAISettings, message: str
+) -> None:
+    with pytest.raises(BadInputError, match=message) as refused:
+        async with connected(settings=settings):
+            pass
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("asked", [{"tokens": 0}, {"effort": "lots"}])
+def test_an_amount_of_thinking_that_is_none_is_refused(asked: Asked) -> None:
+    with pytest.raises(BadInputError, match=r"must be 1 or more|is none of none, minimal"):
+        OpenAIThinking(**asked)

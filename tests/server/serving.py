@@ -74,6 +74,17 @@ async def serving(
 
 
 @asynccontextmanager
+async def gateway_before(model: OpenModel) -> AsyncGenerator[AsyncOpenAI, None]:
+    """OpenAI's client before a gateway of one model, called `far`."""
+    solves = Solves({"far": model}, MemoryJournal())
+    async with (
+        listening(app_of(Gateway({"far": model}, solves)), Place(port=0)) as url,
+        AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
 async def before(
     upstream: FakeServer,
     accounts: Accounts | None = None,

@@ -9,7 +9,7 @@ import aiohttp
 import openai
 import pytest
 from aiohttp import web
-from server.serving import before
+from server.serving import before, gateway_before
 from servers.fake import (
     MODEL,
     Handler,
@@ -23,6 +23,7 @@ from servers.fake import (
     usage,
 )
 
+from mull.build import open_model, read_config
 from mull.server import Accounts, new_key
 
 SUM = [{"role": "user", "content": "What is 2 + 2?"}]
@@ -372,3 +373,21 @@ async def test_a_limit_of_the_gateways_own_is_one_that_the_window_holds(
     asked, own = (body["max_tokens"] for body in upstream.bodies)
     assert own == 900  # the client's own number is between it and the server
     assert least <= asked <= most
+
+
+async def test_a_plain_request_reasons_as_its_model_is_set_to_unless_it_says(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mull.toml"
+    async with fake_server(whole({"content": "4"})) as upstream:
+        file.write_text(
+            f'[models.far]\nmodel = "openai:{upstream.url}#{MODEL}"\n'
+            'dialect = "openai"\neffort = "low"\n'
+        )
+        async with (
+            open_model(read_config(file).model("far")) as model,
+            gateway_before(model) as client,
+        ):
+            await ask(client)
+            await ask(client, reasoning_effort="high")
+    assert [body["reasoning_effort"] for body in upstream.bodies] == ["low", "high"]

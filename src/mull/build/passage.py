@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from mull.core.codec import Json
 from mull.core.protocols import Policy
 from mull.core.usage import Usage
 from mull.policies.priced import PricedPolicy, Prices
@@ -30,6 +31,8 @@ class Passage:
     prices: Prices | None = None
     window: int = 0
     """Tokens of prompt and answer together; 0 where nobody knows."""
+    thinking: Mapping[str, Json] = field(default_factory=dict[str, Json], hash=False)
+    """How much the model is to reason where a request does not say."""
 
     @asynccontextmanager
     async def post(self, path: str, body: bytes) -> "AsyncGenerator[ClientResponse, None]":
@@ -75,4 +78,5 @@ def passage_of(policy: Policy) -> Passage | None:
         return None
     served = policy.served
     client, field_name = policy.grower.client, served.dialect.length_field
-    return Passage(served.model, field_name, client, prices, served.window)
+    thinking = served.thinking.fields(served.dialect)
+    return Passage(served.model, field_name, client, prices, served.window, thinking)

@@ -106,6 +106,10 @@ class OpenAI:
     dialect: str | None = None
     wire: str | None = None
     siblings: str | None = None
+    thinking_tokens: int | None = None
+    """A budget of thoughts, where the server takes one."""
+    effort: str | None = None
+    """Of reasoning: none, minimal, low, medium, high, xhigh or max, as far as the server knows."""
     in_flight: int = 64
     """Requests at once; more wait their turn."""
     silent_seconds: float = 120.0
@@ -143,10 +147,12 @@ class OpenAI:
     def _settings(self) -> "OpenAISettings":
         from mull.policies.openai import OpenAISettings
         from mull.policies.openai.dialects import openai_key_variable
+        from mull.policies.openai.thinking import OpenAIThinking
 
         named = OpenAISettings.named(self.dialect, self.wire, self.siblings)
         return replace(
             named,
+            thinking=OpenAIThinking(self.thinking_tokens, self.effort),
             key_variable=self.key or openai_key_variable(self.address),
             max_in_flight=self.in_flight,
             timeouts=replace(named.timeouts, silent=self.silent_seconds),

@@ -278,6 +278,8 @@ def _outgoing(data: bytes, passage: Passage, head: Head, limit: int | None) -> b
     fields = decoded(dict[str, msgspec.Raw], data)
     fields.pop("mull", None)
     fields["model"] = _raw(passage.model)
+    for name, value in passage.thinking.items():
+        fields.setdefault(name, _raw(value))
     if limit is not None:
         if beyond := [name for name in _BEYOND if name in fields]:
             raise refuse(beyond[0], "it would pass the limit of tokens", hint="leave it out")

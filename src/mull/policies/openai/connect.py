@@ -19,6 +19,7 @@ from mull.policies.openai.dialects import (
 )
 from mull.policies.openai.policy import OpenAIPolicy, Served
 from mull.policies.openai.prompts import Renderer
+from mull.policies.openai.thinking import AS_IT_DOES, OpenAIThinking
 from mull.policies.openai.trial import tried
 from mull.policies.openai.wires import ChatWire, CompletionsWire, LlamaCppWire
 from mull.policies.remote.address import Address, ApiKey
@@ -48,6 +49,7 @@ class OpenAISettings:
     retries: Retries = field(default_factory=Retries)
     max_in_flight: int = 64
     """Requests at once; more wait their turn."""
+    thinking: OpenAIThinking = AS_IT_DOES
     key_variable: str = ""
     """Where the key comes from: what a refusal names."""
 
@@ -102,7 +104,9 @@ async def open_openai_policy(
         model, window = await _served_model(client, notices, settings.key_variable)
         window = window or found.window
     dialect = replace(dialect, siblings=settings.siblings or dialect.siblings)
-    kind = settings.wire or dialect.wire
+    thinking = settings.thinking
+    kind = settings.wire or thinking.wire(dialect)
+    thinking.check(dialect, kind)
     async with open_client(
         address,
         key,
@@ -111,8 +115,9 @@ async def open_openai_policy(
         keeps_alive=dialect.keeps_alive,
     ) as client:
         if dialect.is_own_machine:
-            dialect = await tried(client, dialect, _wire_of(dialect, kind, model), notices)
-        wire, renderer = _wire_of(dialect, kind, model), Renderer(client, dialect, model)
+            wire = _wire_of(dialect, kind, model, thinking)
+            dialect = await tried(client, dialect, wire, notices)
+        wire, renderer = _wire_of(dialect, kind, model, thinking), Renderer(client, dialect, model)
         grower = Grower(
             client,
             dialect.bound,
@@ -124,14 +129,14 @@ async def open_openai_policy(
             window=window,
         )
         try:
-            yield OpenAIPolicy(Served(model, dialect, kind, version, window), grower)
+            yield OpenAIPolicy(Served(model, dialect, kind, version, window, thinking), grower)
         finally:
             await renderer.close()
 
 
-def _wire_of(dialect: Dialect, kind: WireKind, model: str) -> Wire:
+def _wire_of(dialect: Dialect, kind: WireKind, model: str, thinking: OpenAIThinking) -> Wire:
     if kind is WireKind.CHAT:
-        return ChatWire(dialect, model)
+        return ChatWire(dialect, model, thinking)
     if dialect.name == "llama.cpp":
         return LlamaCppWire(dialect)
     return CompletionsWire(dialect, model)

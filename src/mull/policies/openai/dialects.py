@@ -30,6 +30,10 @@ _OWN_NAME: Final = re.compile(r"(?!.*:\d+$)[a-z][\w.:-]*", re.IGNORECASE)
 """What can be a model's name at OpenAI, and no host with its port."""
 
 
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Of reasoning, as OpenAI names them."""
+
+
 class WireKind(StrEnum):
     """Which of the two request shapes is spoken."""
 
@@ -88,6 +92,12 @@ class Dialect:
     """Whether the length field bounds everything that is billed."""
     thinking_off: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     """Body fields that ask for an answer without reasoning; empty where there are none."""
+    efforts: tuple[str, ...] = ()
+    """What its `reasoning_effort` takes; empty where there is none."""
+    thinking_tokens: str = ""
+    """Field of a budget of thoughts; empty where there is none."""
+    thinking_on: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    """Body fields without which that budget means nothing."""
     keeps_alive: bool = True
     """False: it closes connections after a stream, whatever it announces."""
     is_own_machine: bool = False
@@ -117,6 +127,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 logprobs=True,
                 bound=Bound.HARD,
                 thinking_off=_TEMPLATE_OFF,
+                efforts=EFFORTS,
+                thinking_tokens="thinking_token_budget",
                 is_own_machine=True,
             ),
             Dialect(
@@ -150,6 +162,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 length_field="max_completion_tokens",
                 bound=Bound.HARD,
                 thinking_off=MappingProxyType({"reasoning_effort": "none"}),
+                efforts=EFFORTS,
             ),
             Dialect(
                 "deepseek",
@@ -158,6 +171,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 seeds=False,
                 bound=Bound.HARD,
                 thinking_off=MappingProxyType({"thinking": {"type": "disabled"}}),
+                efforts=("low", "high", "max"),  # the others are taken, and made one of these
             ),
             Dialect(
                 "qwen",
@@ -165,6 +179,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 key_variable="DASHSCOPE_API_KEY",
                 # Its `max_tokens` bounds the answer, not the reasoning before it.
                 thinking_off=MappingProxyType({"enable_thinking": False}),
+                thinking_tokens="thinking_budget",
+                thinking_on=MappingProxyType({"enable_thinking": True}),
             ),
             OTHER,
         )

@@ -10,6 +10,7 @@ from mull.core.protocols import Capabilities
 from mull.core.steps import Trajectory
 from mull.core.usage import Usage
 from mull.policies.openai.dialects import Dialect, Siblings, WireKind
+from mull.policies.openai.thinking import AS_IT_DOES, OpenAIThinking
 from mull.policies.remote.growth import Grower, streamed
 
 
@@ -25,12 +26,13 @@ class Served:
     version: str = ""
     window: int = 0
     """Tokens of prompt and answer, where the server says; else 0."""
+    thinking: OpenAIThinking = AS_IT_DOES
 
     @property
     def name(self) -> str:
-        """What changes the samples of a seed: server, shape, model and version."""
+        """What changes the samples of a seed: server, shape, model, version and thinking."""
         version = f"@{self.version}" if self.version else ""
-        return f"{self.dialect.name}/{self.wire.value}:{self.model}{version}"
+        return f"{self.dialect.name}/{self.wire.value}:{self.model}{version}{self.thinking.name}"
 
     @property
     def can_continue(self) -> bool:

@@ -7,6 +7,7 @@ from mull.core.codec import Json
 from mull.core.expansion import Thinking
 from mull.policies.openai.dialects import Dialect
 from mull.policies.openai.prompts import wire_messages
+from mull.policies.openai.thinking import AS_IT_DOES, OpenAIThinking
 from mull.policies.remote.fields import (
     Fields,
     count_of,
@@ -40,6 +41,7 @@ class ChatWire:
 
     dialect: Dialect
     model: str
+    thinking: OpenAIThinking = AS_IT_DOES
     path: str = "/v1/chat/completions"
     needs_prompt: bool = False
 
@@ -58,6 +60,8 @@ class ChatWire:
             body["n"] = request.count
         if call.branch.expansion.thinking is Thinking.OFF:
             body |= dialect.thinking_off
+        else:
+            body |= self.thinking.fields(dialect, call.max_tokens)
         if call.trajectory.steps:
             messages.append({"role": "assistant", "content": marked(call.trajectory.steps)})
             body |= {"continue_final_message": True, "add_generation_prompt": False}
