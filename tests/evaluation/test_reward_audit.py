@@ -2,12 +2,16 @@
 
 import pytest
 
-from mull.evaluation.reward_audit import best, curves, ranked, weighted_vote
+from mull.evaluation.reward_audit import best, curves, ranked, supported, weighted_vote
 from mull.evaluation.reward_samples import Sample
 
 
 def sample(
-    *states: int, key: str = "a", right: bool = False, exact: tuple[bool, ...] = ()
+    *states: int,
+    key: str = "a",
+    right: bool = False,
+    exact: tuple[bool, ...] = (),
+    least: float = 0.5,
 ) -> Sample:
     ids = tuple((state,) for state in states)
     texts = tuple(map(str, states))
@@ -19,6 +23,7 @@ def sample(
         right,
         exact or (right,) * len(ids),
         (0.5,) * len(ids),
+        least,
     )
 
 
@@ -93,3 +98,15 @@ def test_an_ensemble_is_not_taken_in_by_one_member_that_is() -> None:
     }
     assert found["fooled", "last"] == 0.0
     assert found["ensemble of 3", "worst"] == 1.0
+
+
+def test_an_answer_that_the_policy_slipped_into_is_not_chosen_however_it_is_valued() -> None:
+    answers = [sample(1, key="x", right=True), sample(2, key="y", least=0.001)]
+    values = [[0.6], [0.9]]
+    (chosen,) = {
+        each.points[2].value
+        for each in curves({"prm": [supported(answers, values, 0.002)]}, [2], {"prm": "last"})
+        if (each.judge, each.rule, each.choice) == ("prm", "last", "best")
+    }
+    assert chosen == 1.0
+    assert supported(answers, values, 0.001) == (answers, values), "at the threshold it counts"

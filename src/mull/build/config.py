@@ -45,7 +45,7 @@ from mull.build.answers import answer_keys
 from mull.build.catalog import MODELS
 from mull.build.controllers import read_agreements
 from mull.build.judges import JudgeSettings, NamedJudge
-from mull.build.judging import AUTO, NONE, VerifierChoice, verifier_by
+from mull.build.judging import AUTO, NONE, WRAPPERS, VerifierChoice, verifier_by
 from mull.build.keys import KeyUse
 from mull.build.models import ModelChoice, choose_model
 from mull.build.pooling import Pooling
@@ -108,15 +108,17 @@ class Config:
     def verifier(self, name: str) -> str | VerifierChoice:
         """The verifier of that name, where the file has it or its part; else the name itself.
 
-        `judge:MODEL` may name one of the file's models, `hybrid:NAME` one of its verifiers.
+        `judge:MODEL` may name one of the file's models, `hybrid:NAME` and `supported:NAME`
+        one of its verifiers.
         """
         scheme, colon, part = name.partition(":")
         if name in self.verifiers:
             return self.verifiers[name]
         if scheme + colon == judges.SCHEME and part in self.models:
             return VerifierChoice(name, partial(NamedJudge, name, self.models[part]))
-        if scheme + colon == HYBRID and not isinstance(self.verifier(part), str):
-            return VerifierChoice(name, lambda: HybridVerifier(self.made(part)))
+        wrap = WRAPPERS.get(scheme + colon)
+        if wrap is not None and not isinstance(self.verifier(part), str):
+            return VerifierChoice(name, lambda: wrap(self.made(part)))
         return name
 
     def made(self, name: str) -> Verifier:

@@ -19,10 +19,11 @@ from mull.core.errors import BadInputError, UnknownNameError
 from mull.core.problem import AnswerKind
 from mull.core.protocols import Verifier
 from mull.core.score import Source
-from mull.verifiers import VERIFIERS, HybridVerifier, verifier_named
+from mull.verifiers import VERIFIERS, HybridVerifier, SupportedVerifier, verifier_named
 from mull.verifiers.hybrid import SCHEME as HYBRID
 from mull.verifiers.recorded import SCHEME as RECORDED
 from mull.verifiers.recorded import RecordedScores
+from mull.verifiers.supported import SCHEME as SUPPORTED
 
 AUTO: Final = "auto"
 """The verifier's name that means: the exact checker of the problem's kind, or none."""
@@ -90,12 +91,21 @@ def _judge(place: str) -> Verifier:
     return NamedJudge(f"{judges.SCHEME}{place}", choose_model(place))
 
 
-def _hybrid(place: str) -> Verifier:
-    return HybridVerifier(verifier_by(place))
+def _wrapped(wrap: Callable[[Verifier], Verifier]) -> Callable[[str], Verifier]:
+    return lambda place: wrap(verifier_by(place))
 
 
+WRAPPERS: Final[Mapping[str, Callable[[Verifier], Verifier]]] = MappingProxyType(
+    {HYBRID: HybridVerifier, SUPPORTED: SupportedVerifier}
+)
+"""What makes a verifier of another one, by the prefix of its name."""
 SCHEMES: Final[Mapping[str, Callable[[str], Verifier]]] = MappingProxyType(
-    {RECORDED: _recorded, pooling.SCHEME: _pooling, judges.SCHEME: _judge, HYBRID: _hybrid}
+    {
+        RECORDED: _recorded,
+        pooling.SCHEME: _pooling,
+        judges.SCHEME: _judge,
+        **{scheme: _wrapped(wrap) for scheme, wrap in WRAPPERS.items()},
+    }
 )
 """What makes a verifier out of what follows each prefix."""
 
@@ -123,8 +133,8 @@ def _named_again(name: str, known: frozenset[KeyUse]) -> Verifier:
     if built_in is not None:
         return built_in
     scheme, colon, place = name.partition(":")
-    if scheme + colon == HYBRID:
-        return HybridVerifier(_named_again(place, known))
+    if wrap := WRAPPERS.get(scheme + colon):
+        return wrap(_named_again(place, known))
     check_foreign_use(_key_use(scheme + colon, place), known, "--verifier " + name)
     if scheme + colon in SCHEMES or reward_folder(name) is not None:
         return verifier_by(name)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 from mull.core.protocols import Verifier
-from mull.verifiers import HybridVerifier
+from mull.verifiers import HybridVerifier, SupportedVerifier
 
 
 @runtime_checkable
@@ -29,7 +29,7 @@ def parts_of(verifiers: Iterable[Verifier]) -> Iterator[Verifier]:
     """These verifiers and those that they ask."""
     for verifier in verifiers:
         yield verifier
-        if isinstance(verifier, HybridVerifier) and verifier.rest is not None:
+        if isinstance(verifier, HybridVerifier | SupportedVerifier) and verifier.rest is not None:
             yield from parts_of([verifier.rest])
 
 

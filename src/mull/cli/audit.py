@@ -13,7 +13,7 @@ from mull.cli.output import say, show
 from mull.cli.watching import shown
 from mull.core.problem import AnswerKind
 from mull.engine import Dtype
-from mull.evaluation.reward_audit import Curve, Ranked, curves, ranked
+from mull.evaluation.reward_audit import Curve, Ranked, curves, ranked, supported
 from mull.evaluation.reward_samples import SampleFolder, SamplePlan
 from mull.verifiers.reward import RewardVerifier
 
@@ -39,6 +39,15 @@ def audit(
     n: Annotated[int, typer.Option("--n", help="Samples a problem.", min=1)] = 64,
     temperature: Annotated[float, typer.Option("--temperature", help="Of sampling.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Of problems and samples.", min=0)] = 0,
+    support: Annotated[
+        float,
+        typer.Option(
+            "--support",
+            help="No opinion of answers with a token that the policy gave less than this.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.0,
     out: Annotated[Path, typer.Option("--out", help="Folder of the audit.", file_okay=False)],
 ) -> None:
     """Measure reward models on fresh held-out problems: ranking of states, choice of answers."""
@@ -47,16 +56,17 @@ def audit(
     folder = SampleFolder(out, plan)
     asyncio.run(_measure(folder, judges))
     samples = folder.samples
-    problems = {
-        name: [(samples[each.id], scores[each.id]) for each in folder.examples]
+    judged = {
+        name: scores
         for name, judge in zip(reward_models, judges, strict=True)
         if (scores := folder.scores(judge))
     }
-    problems[OWN] = [
-        (samples[each.id], [list(sample.own) for sample in samples[each.id]])
-        for each in folder.examples
-    ]
-    tables = {name: ranked(judged, seed=seed) for name, judged in problems.items()}
+    judged[OWN] = {name: [list(each.own) for each in drawn] for name, drawn in samples.items()}
+    problems = {
+        name: [supported(samples[each.id], scores[each.id], support) for each in folder.examples]
+        for name, scores in judged.items()
+    }
+    tables = {name: ranked(each, seed=seed) for name, each in problems.items()}
     ns = [1, *(size for size in (4, 16, 64, 256) if size <= n)]
     rules = {
         name: judge.card.aggregation for name, judge in zip(reward_models, judges, strict=True)

@@ -26,6 +26,12 @@ Problem = tuple[list[Sample], list[list[float]]]
 """The samples of a problem and the step values of each; none where there is no opinion."""
 
 
+def supported(samples: list[Sample], values: Sequence[list[float]], least: float) -> Problem:
+    """No opinion of samples with a token that the policy gave less than `least`."""
+    pairs = zip(samples, values, strict=True)
+    return samples, [said if sample.least >= least else [] for sample, said in pairs]
+
+
 class Ranked(NamedTuple):
     """How well states after so many steps are told apart."""
 

@@ -24,9 +24,12 @@ from mull.puzzles import recognise
 from mull.tasks import Example, generate, grade, suite_named
 from mull.tasks.exact import exact_labels
 from mull.tasks.suites import SUITES
+from mull.verifiers.supported import least_probability
 
 PLAN: Final = "plan.json"
 SAMPLES: Final = "samples.jsonl"
+FORMAT: Final = 2
+"""Of a line of samples: a folder of another one is another audit."""
 ROWS: Final = 512
 """Answers grown at once."""
 Report = Callable[[int, int], None]
@@ -44,6 +47,7 @@ class SamplePlan:
     n: int = 64
     temperature: float = 1.0
     seed: int = 0
+    format: int = FORMAT
 
     def examples(self) -> list[Example]:
         """Problems that nothing was trained on."""
@@ -65,6 +69,8 @@ class Sample(NamedTuple):
     """For each step: can it still come out right, by the rules?"""
     own: tuple[float, ...]
     """For each step: the probability that the policy itself gave it."""
+    least: float
+    """The probability of the least probable token of all."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -80,7 +86,7 @@ class Sample(NamedTuple):
     @classmethod
     def read(cls, raw: Sequence[object]) -> Self:
         """From JSON."""
-        texts, ids, kinds, key, right, exact, own = raw
+        texts, ids, kinds, key, right, exact, own, least = raw
         return cls(
             tuple(cast("list[str]", texts)),
             tuple(map(tuple, cast("list[list[int]]", ids))),
@@ -89,6 +95,7 @@ class Sample(NamedTuple):
             cast("bool", right),
             tuple(cast("list[bool]", exact)),
             tuple(cast("list[float]", own)),
+            cast("float", least),
         )
 
 
@@ -190,4 +197,5 @@ def _sample(example: Example, path: Trajectory) -> Sample:
         right,
         tuple(exact_labels(puzzle, texts, is_right=right)),
         tuple(round(exp(fsum(step.logprobs)), 6) for step in path.steps),
+        round(least_probability(path), 9),
     )

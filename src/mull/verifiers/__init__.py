@@ -12,6 +12,7 @@ from mull.verifiers.examples import ExampleChecker
 from mull.verifiers.hybrid import HybridVerifier, MathsChecker
 from mull.verifiers.judge import GenerativeJudge
 from mull.verifiers.puzzle import PuzzleChecker
+from mull.verifiers.supported import SupportedVerifier
 
 VERIFIERS: Final[Mapping[str, Callable[[], Verifier]]] = MappingProxyType(
     {
@@ -42,5 +43,6 @@ __all__ = [
     "HybridVerifier",
     "MathsChecker",
     "PuzzleChecker",
+    "SupportedVerifier",
     "verifier_named",
 ]
