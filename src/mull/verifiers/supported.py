@@ -15,8 +15,8 @@ from mull.core.usage import Usage
 
 SCHEME: Final = "supported:"
 """Of its name: another verifier's name follows."""
-LEAST: Final = 0.002
-"""A token below it was a slip of sampling; chosen on Countdown's validation problems."""
+LEAST: Final = 0.01
+"""Of 100 Countdown problems it kept 99.9 % of the right answers and 94 % of the wrong ones."""
 
 
 @dataclass(frozen=True, slots=True)
