@@ -110,3 +110,15 @@ def test_an_answer_that_the_policy_slipped_into_is_not_chosen_however_it_is_valu
     }
     assert chosen == 1.0
     assert supported(answers, values, 0.001) == (answers, values), "at the threshold it counts"
+
+
+def test_what_more_samples_add_or_take_is_told_on_the_same_problems() -> None:
+    answers = [sample(1, right=True), sample(2, key="b")]
+    fooled = [(answers, [[0.6], [0.9]])] * 30
+    (curve,) = [
+        each
+        for each in curves({"prm": fooled}, [1, 2], {"prm": "last"})
+        if (each.judge, each.choice) == ("prm", "best")
+    ]
+    assert (curve.points[1].value, curve.points[2].value) == (0.5, 0.0)
+    assert (curve.last.value, curve.last.high) == (-0.5, -0.5)

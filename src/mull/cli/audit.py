@@ -116,7 +116,9 @@ def _show(tables: dict[str, list[Ranked]], found: Sequence[Curve]) -> None:
             f"{n}: {100 * at.value:.1f} ({100 * at.low:.0f}-{100 * at.high:.0f})"
             for n, at in curve.points.items()
         )
-        show(f"  {curve.judge} {curve.rule} {curve.choice}: {points}")
+        last = curve.last
+        added = f"{100 * last.value:+.1f} ({100 * last.low:+.1f} to {100 * last.high:+.1f})"
+        show(f"  {curve.judge} {curve.rule} {curve.choice}: {points}; the last step adds {added}")
 
 
 def _write(path: Path, tables: dict[str, list[Ranked]], found: Sequence[Curve]) -> None:
@@ -133,6 +135,7 @@ def _write(path: Path, tables: dict[str, list[Ranked]], found: Sequence[Curve]) 
                 "rule": curve.rule,
                 "choice": curve.choice,
                 "points": {str(n): interval(at) for n, at in curve.points.items()},
+                "last": interval(curve.last),
             }
             for curve in found
         ],

@@ -83,7 +83,8 @@ VerifierOption = Annotated[
         help="none, auto (the exact checker of the problem's kind if it has one), "
         f"{', '.join(VERIFIERS)}, a reward model ({', '.join(REWARD_MODELS)}, a folder or "
         f"{POOLING_EXAMPLE}), a model's opinion ({JUDGE_EXAMPLE}), exact tools before another "
-        "(hybrid:VERIFIER), or your own as MODULE:NAME or FILE.py:NAME.",
+        "(hybrid:VERIFIER), one not believed about slips (supported:VERIFIER), or your own "
+        "as MODULE:NAME or FILE.py:NAME.",
         rich_help_panel=_SEARCH,
     ),
 ]

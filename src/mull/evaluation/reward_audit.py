@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
 from mull.core.aggregation import AGGREGATIONS, Aggregation
 from mull.core.seeds import derive_seed
 from mull.evaluation.calibration import auroc
-from mull.evaluation.intervals import Floats, Interval, mean_intervals
+from mull.evaluation.intervals import Floats, Interval, mean_intervals, paired_interval
 from mull.evaluation.reward_samples import Sample
 from mull.verifiers.ensemble import Rule, combine
 
@@ -125,6 +125,17 @@ class Curve:
     rule: str
     choice: str
     points: Mapping[int, Interval]
+    last: Interval
+    """What the last step of them adds: the points at the largest n less those at the one before, on
+    the same problems. Below 0 it is over-optimised."""
+
+    @classmethod
+    def of(cls, judge: str, rule: str, choice: str, ns: Sequence[int], table: Floats) -> Self:
+        """From how often the chosen answer is right, by problem (P) and n (N): (P, N)."""
+        points = dict(zip(ns, mean_intervals(table), strict=True))
+        before = max(0, len(ns) - 2)
+        last = paired_interval(table, lambda means: means[:, -1] - means[:, before])
+        return cls(judge, rule, choice, points, last)
 
 
 def curves(
@@ -137,7 +148,7 @@ def curves(
     samples = [each for each, _ in next(iter(problems.values()))]
     unit = [[1.0] * len(each) for each in samples]
     found = [
-        Curve("none", "", name, _points(samples, unit, ns, choose))
+        Curve.of("none", "", name, ns, _points(samples, unit, ns, choose))
         for name, choose in (("one sample", best), ("vote", weighted_vote), ("oracle", _any_right))
     ]
     for judge, judged in problems.items():
@@ -164,7 +175,7 @@ def _chosen(
     ns: Sequence[int],
 ) -> list[Curve]:
     return [
-        Curve(judge, rule, name, _points(samples, values, ns, choose))
+        Curve.of(judge, rule, name, ns, _points(samples, values, ns, choose))
         for name, choose in CHOICES.items()
     ]
 
@@ -195,15 +206,14 @@ def _points(
     values: Sequence[Sequence[float]],
     ns: Sequence[int],
     choose: Choose,
-) -> Mapping[int, Interval]:
-    """Mean over problems of the mean over disjoint groups of n samples."""
-    table = np.array(
+) -> Floats:
+    """By problem and n, the mean over disjoint groups of n samples: (P, N)."""
+    return np.array(
         [
             [_share(problem, said, n, choose) for n in ns]
             for problem, said in zip(samples, values, strict=True)
         ]
     )
-    return dict(zip(ns, mean_intervals(table), strict=True))
 
 
 def _share(samples: Sequence[Sample], values: Sequence[float], n: int, choose: Choose) -> float:
