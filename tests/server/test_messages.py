@@ -10,9 +10,18 @@ import anthropic
 import pytest
 from server.serving import GAME, RIGHT, SUM, WRONG, Served, scripted, serving
 
+from mull.core.events import StopReason
+from mull.core.score import Verdict
+from mull.policies.scheduling import Tier
 from mull.policies.scripted import Reply
 
 ROOT = Path(__file__).parents[2]
+VALUES = {
+    "quality": {"verified", "unverified", "none", "failed"},
+    "verdict": set(Verdict),
+    "stop": set(StopReason),
+    "tier": set(Tier),
+}
 PANELS = json.loads((ROOT / "docs/grafana.json").read_text())["panels"]
 
 
@@ -132,7 +141,7 @@ async def test_prometheus_reads_what_solves_came_to() -> None:
     assert 'mull_calls{model="toy",state="waiting"} 0.0' in text
 
 
-async def test_the_dashboard_asks_for_what_metrics_really_exports() -> None:
+async def test_the_dashboard_and_the_alerts_ask_for_what_is_really_exported() -> None:
     policy = scripted({GAME: [WRONG, RIGHT, RIGHT, RIGHT]})
     budget = {"tokens": 5_000, "seconds": 60}
     async with serving(policy, slots=2) as served, client_of(served) as client:
@@ -142,22 +151,28 @@ async def test_the_dashboard_asks_for_what_metrics_really_exports() -> None:
             messages=[{"role": "user", "content": GAME}],
             extra_body={"mull": {"budget": budget}},
         )
+        served.gateway.metrics.miss_engine("toy")
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"{served.url}/metrics") as response,
         ):
-            lines = (await response.text()).splitlines()
+            text = await response.text()
     exported = dict[str, set[str]]()
-    for name, labels in re.findall(r"^(mull_\w+)\{(.*)\} ", "\n".join(lines), re.MULTILINE):
+    for name, labels in re.findall(r"^(mull_\w+)\{(.*)\} ", text, re.MULTILINE):
         exported[name] = set(re.findall(r'(\w+)="', labels))
     queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    alerts = re.findall(r"expr: (.+)", (ROOT / "docs/alerts.yml").read_text())
     assert len(queries) >= 12
+    assert len(alerts) >= 8
+    queries += alerts
     for query in queries:
         asked = set(re.findall(r"mull_[a-z_]+", query))
         assert asked <= set(exported), query
         grouped = " ".join(re.findall(r"(?:by|on) \(([a-z_, ]+)\)", query))
-        used = set(re.findall(r"[a-z_]+", grouped)) | set(re.findall(r"[{,]([a-z_]+)=", query))
+        chosen = re.findall(r'[{,]([a-z_]+)="(\w+)"', query)
+        used = set(re.findall(r"[a-z_]+", grouped)) | {label for label, _ in chosen}
         assert asked
+        assert all(value in VALUES[label] for label, value in chosen), query
         assert used <= set[str]().union(*(exported[name] for name in asked)), query
 
 
