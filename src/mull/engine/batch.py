@@ -329,7 +329,12 @@ class Batch:
         """What this turn's rows read. They are put in the order of the tree for it."""
         if self._layout is None:
             families = self._families()  # first of all: it orders the rows
-            self._layout = lay_out(families, self._rows.blocks, self._rows.num_blocks)
+            self._layout = lay_out(
+                families,
+                self._rows.blocks,
+                self._rows.num_blocks,
+                only_runs=self._decoder.kernels is not None,
+            )
         return self._layout
 
     def _renumber(self, moved: BlockIds) -> None:

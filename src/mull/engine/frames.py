@@ -35,13 +35,8 @@ LAYER: Final = 6
     SEGMENTS,
     TABLE,  # (rows, most): private blocks
     LENGTHS,  # (rows, width): private positions, as each token sees them
-    ALONE,  # (rows + 1): where a row begins in the next two
-    BLOCKS,  # shared blocks that are read one by one
-    FILLED,  # and how much of each
     RUNS,  # (segments, RUN)
-    OF_ROW,  # (rows + 1): where a row begins in the next two
-    STARTS,  # columns of its scores that segments have filled
-    COUNTS,  # and how many, in whole blocks
+    SHARED,  # (rows,): columns of its scores that segments fill; its own blocks follow
     TOKENS,  # (rows * width)
     POSITIONS,
     STREAM,  # (rows * width, hidden + margin)
@@ -50,14 +45,14 @@ LAYER: Final = 6
     ASKED,  # (heads, rows * width * each, depth): queries
     SCORES,  # (rows * width * each, columns): of one head
     MIXED,  # (rows * width * each, depth): of one head
-    ROOM,  # (width * each, columns): scores of one row that no segment has
+    SUMS,  # (rows * width * each,): of the weights of one head
     COLUMN_KEYS,  # (depth, 64): keys of a segment, transposed
     RESULT,  # (rows * width, heads * each * depth)
     WIDE,  # (rows * width, 2 * ffn)
     GATED,
     LOGITS,  # (rows * width, vocabulary)
-) = range(28)
-FRAME: Final = 28
+) = range(23)
+FRAME: Final = 23
 """Numbers of a frame."""
 
 (FIRST, END, START, LENGTH, COLUMN) = range(5)

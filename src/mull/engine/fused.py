@@ -47,13 +47,12 @@ class FusedRows:
             at.ASKED: torch.empty(config.num_kv_heads, queries, depth),
             at.SCORES: torch.empty(queries, columns),
             at.MIXED: torch.empty(queries, depth),
-            at.ROOM: torch.empty(width * each, columns),
+            at.SUMS: torch.empty(queries),
             at.COLUMN_KEYS: torch.empty(depth, PANEL),
             at.RESULT: torch.empty(count, config.hidden_size),
             at.WIDE: torch.empty(count, 2 * config.ffn_size),
             at.GATED: torch.empty(count, config.ffn_size),
             at.LOGITS: self._logits,
-            **_shared(layout),
             **_segments(layout),
         }
         self._frame = np.zeros(at.FRAME, np.int64)
@@ -100,36 +99,11 @@ def _address(of: Numbers | Tensor) -> int:
     return of.data_ptr() if isinstance(of, Tensor) else of.ctypes.data
 
 
-def _shared(layout: Layout) -> dict[int, Numbers]:
-    """Shared blocks that are read one by one: where each row begins, blocks, how much of each."""
-    nothing = np.zeros(0, np.int64)
-    units = layout.shared
-    if units is None:
-        starts = np.zeros(layout.num_rows + 1, np.int64)
-        return {at.ALONE: starts, at.BLOCKS: nothing, at.FILLED: nothing}
-    rows = units.rows.ravel()
-    of_unit = np.repeat(np.arange(len(units.blocks)), units.rows.shape[1])
-    order = np.argsort(rows, kind="stable")[: int((rows < layout.num_rows).sum())]
-    chosen = of_unit[order]
-    return {
-        at.ALONE: np.searchsorted(rows[order], np.arange(layout.num_rows + 1)),
-        at.BLOCKS: units.blocks[chosen],
-        at.FILLED: units.filled[chosen],
-    }
-
-
 def _segments(layout: Layout) -> dict[int, Numbers]:
-    """All runs; where each row begins, the columns that runs have filled, and how many."""
-    runs = np.array(
-        [(run.first, run.end, run.start, run.length, run.chunk * BLOCK) for run in layout.segments],
-        np.int64,
-    ).reshape(-1, at.RUN)
-    first, end, _, lengths, columns = runs.T
-    rows = np.arange(layout.num_rows)[:, None]
-    row, run = np.nonzero((first <= rows) & (rows < end))
-    return {
-        at.RUNS: runs,
-        at.OF_ROW: np.searchsorted(row, np.arange(layout.num_rows + 1)),
-        at.STARTS: columns[run],
-        at.COUNTS: -(-lengths[run] // BLOCK) * BLOCK,
-    }
+    """All runs, and how many columns those of each row fill."""
+    shared = np.zeros(layout.num_rows, np.int64)
+    runs = list[tuple[int, ...]]()
+    for start, length, chunk, first, end in layout.segments:
+        runs.append((first, end, start, length, chunk * BLOCK))
+        shared[first:end] = (chunk - (-length // BLOCK)) * BLOCK  # the last is the deepest
+    return {at.RUNS: np.array(runs, np.int64).reshape(-1, at.RUN), at.SHARED: shared}

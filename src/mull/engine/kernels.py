@@ -17,6 +17,7 @@ from mull.engine.lanes import (
     Ints,
     Lanes,
     every,
+    first_of,
     floats,
     has_wide_registers,
     highest,
@@ -30,6 +31,7 @@ from mull.engine.lanes import (
     root,
     times_two_to,
     total,
+    transpose,
     unless_below,
 )
 from mull.models.inference import MARGIN, PANEL
@@ -231,17 +233,10 @@ def enter(model: Ints, frame: Ints, keys: Floats, values: Floats) -> None:
                 copy(mine + head * each * depth, to, each * depth)
 
 
-def turn_panel(source: Floats, step: int, out: Floats, count: int, depth: int) -> None:
-    """Keys of so many positions, as columns (depth, 64)."""
-    for column in range(count):
-        key = source + column * step
-        for i in range(depth):
-            out[i * PANEL + column] = key[i]
-
-
 def score_segments(model: Ints, frame: Ints, keys: Floats, head: int) -> None:
+    """What rows make of runs that they share: keys are laid as columns, for all of them at once."""
     heads, depth, columns = model[at.HEADS], model[at.DEPTH], frame[at.COLUMNS]
-    queries = frame[at.WIDTH] * model[at.EACH]
+    queries, step = frame[at.WIDTH] * model[at.EACH], heads * depth
     asked = floats(frame[at.ASKED]) + head * frame[at.ROWS] * queries * depth
     scores, panel = floats(frame[at.SCORES]), floats(frame[at.COLUMN_KEYS])
     for index in range(frame[at.SEGMENTS]):
@@ -249,16 +244,20 @@ def score_segments(model: Ints, frame: Ints, keys: Floats, head: int) -> None:
         first, length = run[at.FIRST] * queries, run[at.LENGTH]
         count = run[at.END] * queries - first
         source = keys + (run[at.START] * heads + head) * depth
-        out = scores + first * columns + run[at.COLUMN]
-        whole = (length + 15) & -16
-        for column in range(0, whole, PANEL):
-            num = min(PANEL, whole - column)
-            turn_panel(source + column * heads * depth, heads * depth, panel, num, depth)
+        out = scores + (first * columns + run[at.COLUMN])
+        for column in range(0, length, PANEL):
+            num = min(PANEL, (length - column + 15) & -16)
+            for key in range(0, num, 16):
+                for i in range(0, depth, 16):
+                    transpose(
+                        source + ((column + key) * step + i), step, panel + (i * PANEL + key), PANEL
+                    )
             x = asked + first * depth
             product(count, depth, num, x, depth, panel, PANEL, 0, out + column, columns, 0)
+        last = (length - 1) & -16
         for row in range(count):
-            for column in range(length, whole):
-                out[row * columns + column] = LOWEST
+            place = out + (row * columns + last)
+            put(place, first_of(length - last, lanes_at(place), LOWEST))
 
 
 def mix_segments(model: Ints, frame: Ints, values: Floats, head: int) -> None:
@@ -275,7 +274,7 @@ def mix_segments(model: Ints, frame: Ints, values: Floats, head: int) -> None:
         product(count, run[at.LENGTH], depth, x, columns, w, step, PANEL, out, depth, 1)
 
 
-def score_private(query: Floats, keys: Floats, depth: int) -> Lanes:
+def score_block(query: Floats, keys: Floats, depth: int) -> Lanes:
     """One query and the sixteen keys of a block, which lie as columns."""
     a, b, c, d = every(0.0), every(0.0), every(0.0), every(0.0)
     for i in range(0, depth, 4):
@@ -286,23 +285,16 @@ def score_private(query: Floats, keys: Floats, depth: int) -> Lanes:
     return (a + b) + (c + d)
 
 
-def score_shared(query: Floats, key: Floats, depth: int) -> float:
-    dot = every(0.0)
-    for i in range(0, depth, 16):
-        dot = dot + lanes_at(query + i) * lanes_at(key + i)
-    return total(dot)
-
-
-def mix_block(weights: Floats, values: Floats, step: int, depth: int, out: Floats) -> None:
+def mix_block(weights: Floats, values: Floats, depth: int, out: Floats) -> None:
     """Add sixteen values by weight."""
     for i in range(0, depth, 16):
         a, b, c, d = lanes_at(out + i), every(0.0), every(0.0), every(0.0)
         for j in range(0, BLOCK, 4):
-            value = values + j * step + i
+            value = values + (j * depth + i)
             a = plus_times(weights[j], value, a)
-            b = plus_times(weights[j + 1], value + step, b)
-            c = plus_times(weights[j + 2], value + 2 * step, c)
-            d = plus_times(weights[j + 3], value + 3 * step, d)
+            b = plus_times(weights[j + 1], value + depth, b)
+            c = plus_times(weights[j + 2], value + 2 * depth, c)
+            d = plus_times(weights[j + 3], value + 3 * depth, d)
         put(out + i, (a + b) + (c + d))
 
 
@@ -321,95 +313,55 @@ def weigh(scores: Floats, count: int, top: Lanes, sums: Lanes) -> Lanes:
     return sums
 
 
-def scale(numbers: Floats, count: int, by: Lanes) -> None:
-    for column in range(0, count, 16):
-        put(numbers + column, lanes_at(numbers + column) * by)
-
-
-def score_row(model: Ints, frame: Ints, keys: Floats, head: int, row: int) -> None:
-    """What no segment has: shared blocks read one by one, then the row's own."""
+def score_row(model: Ints, frame: Ints, keys: Floats, head: int, row: int, out: Floats) -> None:
+    """What a row makes of its own blocks."""
     heads, each, depth = model[at.HEADS], model[at.EACH], model[at.DEPTH]
     width, columns = frame[at.WIDTH], frame[at.COLUMNS]
-    queries = width * each
-    alone, blocks, filled = ints(frame[at.ALONE]), ints(frame[at.BLOCKS]), ints(frame[at.FILLED])
     table = ints(frame[at.TABLE]) + row * frame[at.MOST]
     lengths = ints(frame[at.LENGTHS]) + row * width
-    asked = floats(frame[at.ASKED]) + (head * frame[at.ROWS] + row) * queries * depth
-    out = floats(frame[at.ROOM])
-    for index in range(alone[row], alone[row + 1]):
-        source = keys + (blocks[index] * BLOCK * heads + head) * depth
-        for j in range(BLOCK):
-            for query in range(queries):
-                score = LOWEST
-                if j < filled[index]:
-                    key = source + j * heads * depth
-                    score = score_shared(asked + query * depth, key, depth)
-                out[query * columns + j] = score
-        out = out + BLOCK
+    asked = floats(frame[at.ASKED]) + (head * frame[at.ROWS] + row) * width * each * depth
     for start in range(0, lengths[width - 1], BLOCK):
         source = keys + (table[start >> 4] * heads + head) * depth * BLOCK
         for token in range(width):
-            seen = max(0, min(BLOCK, lengths[token] - start))
             for query in range(token * each, (token + 1) * each):
-                to = out + query * columns
-                put(to, score_private(asked + query * depth, source, depth))
-                for j in range(seen, BLOCK):
-                    to[j] = LOWEST
-        out = out + BLOCK
-
-
-def mix_row(
-    model: Ints, frame: Ints, values: Floats, head: int, row: int, weights: Floats, out: Floats
-) -> None:
-    heads, depth = model[at.HEADS], model[at.DEPTH]
-    alone, blocks = ints(frame[at.ALONE]), ints(frame[at.BLOCKS])
-    table = ints(frame[at.TABLE]) + row * frame[at.MOST]
-    for index in range(alone[row], alone[row + 1]):
-        source = values + (blocks[index] * BLOCK * heads + head) * depth
-        mix_block(weights, source, heads * depth, depth, out)
-        weights = weights + BLOCK
-    longest = ints(frame[at.LENGTHS])[(row + 1) * frame[at.WIDTH] - 1]
-    for start in range(0, longest, BLOCK):
-        source = values + (table[start >> 4] * heads + head) * BLOCK * depth
-        mix_block(weights, source, depth, depth, out)
-        weights = weights + BLOCK
+                score = score_block(asked + query * depth, source, depth)
+                place = out + (query * columns + start)
+                put(place, first_of(lengths[token] - start, score, LOWEST))
 
 
 def attend_row(model: Ints, frame: Ints, keys: Floats, values: Floats, head: int, row: int) -> None:
-    """One softmax over all of a row's scores, and the mix of what no segment has."""
-    depth, columns = model[at.DEPTH], frame[at.COLUMNS]
-    queries = frame[at.WIDTH] * model[at.EACH]
-    alone, of_row = ints(frame[at.ALONE]), ints(frame[at.OF_ROW])
-    starts, counts = ints(frame[at.STARTS]), ints(frame[at.COUNTS])
+    """Weights of all that a row reads, not yet over their sum; and the mix of its own blocks."""
+    heads, depth, columns = model[at.HEADS], model[at.DEPTH], frame[at.COLUMNS]
+    queries, shared = frame[at.WIDTH] * model[at.EACH], ints(frame[at.SHARED])[row]
     longest = ints(frame[at.LENGTHS])[(row + 1) * frame[at.WIDTH] - 1]
-    count = (alone[row + 1] - alone[row]) * BLOCK + ((longest + BLOCK - 1) & -BLOCK)
-    score_row(model, frame, keys, head, row)
+    table = ints(frame[at.TABLE]) + row * frame[at.MOST]
+    scores = floats(frame[at.SCORES]) + row * queries * columns
+    score_row(model, frame, keys, head, row, scores + shared)
+    count = shared + ((longest + BLOCK - 1) & -BLOCK)
     for query in range(queries):
-        mine = floats(frame[at.ROOM]) + query * columns
-        others = floats(frame[at.SCORES]) + (row * queries + query) * columns
-        top = most(mine, count, every(LOWEST))
-        for run in range(of_row[row], of_row[row + 1]):
-            top = most(others + starts[run], counts[run], top)
-        top = every(highest(top))
-        sums = weigh(mine, count, top, every(0.0))
-        for run in range(of_row[row], of_row[row + 1]):
-            sums = weigh(others + starts[run], counts[run], top, sums)
-        share = every(1.0 / total(sums))
-        scale(mine, count, share)
-        for run in range(of_row[row], of_row[row + 1]):
-            scale(others + starts[run], counts[run], share)
-        mixed = floats(frame[at.MIXED]) + (row * queries + query) * depth
+        mine, index = scores + query * columns, row * queries + query
+        top = every(highest(most(mine, count, every(LOWEST))))
+        floats(frame[at.SUMS])[index] = total(weigh(mine, count, top, every(0.0)))
+        mixed = floats(frame[at.MIXED]) + index * depth
         clear(mixed, depth)
-        mix_row(model, frame, values, head, row, mine, mixed)
+        for start in range(0, longest, BLOCK):
+            source = values + (table[start >> 4] * heads + head) * BLOCK * depth
+            mix_block(mine + (shared + start), source, depth, mixed)
 
 
 def leave(model: Ints, frame: Ints, head: int) -> None:
-    """What a head has mixed, as it is multiplied next."""
+    """What a head has mixed, over the sums of its weights, as it is multiplied next."""
     heads, each, depth = model[at.HEADS], model[at.EACH], model[at.DEPTH]
-    mixed, result = floats(frame[at.MIXED]), floats(frame[at.RESULT])
-    size = each * depth
+    mixed, sums, result = floats(frame[at.MIXED]), floats(frame[at.SUMS]), floats(frame[at.RESULT])
     for token in range(frame[at.ROWS] * frame[at.WIDTH]):
-        copy(mixed + token * size, result + (token * heads + head) * size, size)
+        for query in range(each):
+            index = token * each + query
+            to, share = (
+                result + ((token * heads + head) * each + query) * depth,
+                every(1.0 / sums[index]),
+            )
+            for i in range(0, depth, 16):
+                put(to + i, lanes_at(mixed + (index * depth + i)) * share)
 
 
 def attend(model: Ints, frame: Ints, keys: Floats, values: Floats) -> None:

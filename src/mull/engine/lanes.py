@@ -140,6 +140,36 @@ def _ints(builder: Any, address: Any) -> Any:
     return builder.inttoptr(address, INTS)
 
 
+def _first_of(builder: Any, count: Any, value: Any, other: Any) -> Any:
+    numbers = ir.Constant(_BITS, [ir.IntType(32)(lane) for lane in range(NUM_LANES)])
+    nothing = ir.Constant(_BITS, ir.Undefined)
+    narrow = builder.trunc(count, ir.IntType(32))
+    counts = builder.insert_element(nothing, narrow, ir.IntType(32)(0))
+    counts = builder.shuffle_vector(counts, nothing, ir.Constant(_BITS, None))
+    is_first = builder.icmp_signed("<", numbers, counts)
+    return builder.select(is_first, value, spread(builder, other))
+
+
+def _transpose(builder: Any, source: Any, step: Any, out: Any, out_step: Any) -> None:
+    """In four rounds: blocks of 1, 2, 4 and 8 change places with those across the diagonal."""
+
+    def row(pointer: Any, by: Any, count: int) -> Any:
+        return builder.gep(pointer, [builder.mul(by, WHOLE(count))])
+
+    rows = [_load(builder, row(source, step, lane)) for lane in range(NUM_LANES)]
+    for size in (1, 2, 4, 8):
+        lanes = range(NUM_LANES)
+        upper = [lane if not lane & size else NUM_LANES + lane - size for lane in lanes]
+        lower = [lane + size if not lane & size else NUM_LANES + lane for lane in lanes]
+        for one in (lane for lane in lanes if not lane & size):
+            pair = rows[one], rows[one + size]
+            for place, chosen in ((one, upper), (one + size, lower)):
+                mask = ir.Constant(_BITS, [ir.IntType(32)(lane) for lane in chosen])
+                rows[place] = builder.shuffle_vector(*pair, mask)
+    for lane, value in enumerate(rows):
+        _store(builder, row(out, out_step, lane), value)
+
+
 def _number(builder: Any, whole: Any) -> Any:
     return builder.sitofp(whole, REAL)
 
@@ -160,6 +190,10 @@ unless_below = cast("Callable[[Lanes, float, Lanes], Lanes]", Word(_unless_below
 """The last, or 0 where the first is below the number."""
 times_two_to = cast("Callable[[Lanes, Lanes], Lanes]", Word(_times_two_to))
 """Times two to a whole number, which stands in the low bits of the second."""
+first_of = cast("Callable[[int, Lanes, float], Lanes]", Word(_first_of))
+"""So many lanes of the second, and the number in the others."""
+transpose = cast("Callable[[Floats, int, Floats, int], None]", Word(_transpose))
+"""Sixteen rows of sixteen, and their step, to sixteen columns, and the step of those."""
 number = cast("Callable[[int], float]", Word(_number))
 root = cast("Callable[[float], float]", Word(_root))
 

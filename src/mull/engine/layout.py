@@ -129,20 +129,27 @@ class Stretch(NamedTuple):
         )
 
 
-def lay_out(families: Sequence[Family], private_blocks: Numbers, num_private: Numbers) -> Layout:
+def lay_out(
+    families: Sequence[Family],
+    private_blocks: Numbers,
+    num_private: Numbers,
+    *,
+    only_runs: bool = False,
+) -> Layout:
     """Draw up what each row reads.
 
     Args:
         families: All rows, in order of their entries.
         private_blocks: (rows, most) block numbers; a row has the first `num_private` of them.
         num_private: (rows,) at least 1 each: there must be room for the token of this turn.
+        only_runs: Whether all that is shared becomes segments, whatever one costs.
     """
     num_rows = len(num_private)
     segments, units = list[Segment](), list[Units]()
     for stretch in _stretches(list(families), 0):
         runs = list(stretch.runs())
         groups = -(-(stretch.end - stretch.first) // SHARERS)
-        if len(runs) * SEGMENT_COST <= groups * len(stretch.entries) * UNIT_COST:
+        if only_runs or len(runs) * SEGMENT_COST <= groups * len(stretch.entries) * UNIT_COST:
             segments += runs
         else:
             units.append(stretch.units(num_rows))
