@@ -3,29 +3,31 @@
     python benchmarks/engine_profile.py [--workload best-of-64 --workload tree --workload one]
 
 The model of `mull bench engine` in this process, on one thread, in fp32. A workload is run once to
-warm up and once under torch's profiler. The table shares out its CPU time among torch's operations
-and what is in none (Python, numpy, the profiler). Below it stand two times that nothing on this
-machine could beat: all FLOPs at the matrix rate at 64 rows, and the weights read once a turn at the
-memory rate, both measured in the same run. Last come the small products that decided how private
-blocks lie in memory.
+warm up and three times under watch: CPU time of a turn by what it does. The parts of a pass over
+rows are measured by themselves afterwards, on what the last pass was about, one layer over and
+over: so they find in the caches what a whole pass does not, and what is missing in their sum is
+waiting for memory. Below stand two times that nothing on this machine could beat: all FLOPs at the
+matrix rate at 64 rows, and the weights read once a turn at the memory rate, both measured in the
+same run.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from mull.core.expansion import Sampling
-from mull.engine import EngineSettings, Punctuation, Request
+from mull.engine import EngineSettings, Punctuation, Request, batch
+from mull.engine import frames as at
 from mull.engine.batch import Batch
-from mull.engine.blocks import BLOCK
 from mull.engine.compiled import compiled
+from mull.engine.fused import FusedRows
+from mull.engine.passes import Passes
 from mull.evaluation.speed import (
-    BATCH,
     SHAPE,
     Branching,
     Drawn,
@@ -34,12 +36,9 @@ from mull.evaluation.speed import (
     limits,
     workload_named,
 )
-from mull.models.inference import InferenceDecoder
+from mull.models.inference import MARGIN, InferenceDecoder
 from mull.models.memory import keep_freed_memory
 from mull.models.transformer import Decoder
-
-SHOWN: Final = 14
-"""Operations with a line of their own."""
 
 
 class InProcess:
@@ -47,7 +46,7 @@ class InProcess:
 
     def __init__(self) -> None:
         torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
-        network = InferenceDecoder(
+        self.network = network = InferenceDecoder(
             Decoder(SHAPE), dtype=torch.float32, device="cpu", kernels=compiled()
         )
         silent = Punctuation(frozenset(), frozenset())
@@ -93,18 +92,48 @@ def run(workload: Workload, repeat: int, engine: InProcess) -> None:
             return
 
 
-def profile(workload: Workload, bounds: Limits) -> None:
+class Watch:
+    """CPU seconds of some functions, those of others within them left out."""
+
+    def __init__(self, watched: Mapping[str, tuple[Any, str]]) -> None:
+        self.seconds = dict.fromkeys(watched, 0.0)
+        self.last = list[FusedRows]()
+        self._within = [0.0]
+        for name, (owner, function) in watched.items():
+            setattr(owner, function, self._timed(name, getattr(owner, function)))
+
+    def _timed(self, name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def timed(*arguments: Any, **options: Any) -> object:
+            if isinstance(arguments[0], FusedRows):
+                self.last = [arguments[0]]
+            start = time.thread_time()
+            self._within.append(0.0)
+            try:
+                return function(*arguments, **options)
+            finally:
+                took = time.thread_time() - start
+                self.seconds[name] += took - self._within.pop()
+                self._within[-1] += took
+
+        return timed
+
+
+def profile(workload: Workload, bounds: Limits, watch: Watch) -> None:
     """Print one workload's table."""
     engine = InProcess()
     run(workload, 0, engine)
     before, contexts = engine.batch.stats(), engine.contexts
-    seconds = cpu_seconds(lambda: run(workload, 1, engine))
+    watch.seconds = dict.fromkeys(watch.seconds, 0.0)
+    seconds = cpu_seconds(lambda: [run(workload, repeat, engine) for repeat in (1, 2, 3)])
     after, contexts = engine.batch.stats(), engine.contexts - contexts
     turns, drawn = after.turns - before.turns, after.drawn_tokens - before.drawn_tokens
     say(f"\n{workload.name}: {drawn / seconds:,.0f} tokens per CPU-second, {turns} turns")
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
-        watched_seconds = cpu_seconds(lambda: run(workload, 2, engine))
-    table(watched.key_averages(), watched_seconds, turns)
+    times = {**watch.seconds, "other Python": seconds - sum(watch.seconds.values())}
+    for name, spent in times.items():
+        say(f"{name:28} {spent / turns * 1e6:10,.0f} us a turn {spent / seconds:6.1%}")
+    for rows in watch.last:
+        for name, micros in parts(rows, engine.network).items():
+            say(f"    of a pass, at hand: {name:15} {micros:8,.0f} us")
     read = after.known_tokens - after.cached_tokens - before.known_tokens + before.cached_tokens
     flops = (drawn + read) * SHAPE.flops_per_token(0)
     flops += contexts * (SHAPE.flops_per_token(1) - SHAPE.flops_per_token(0))
@@ -117,24 +146,38 @@ def profile(workload: Workload, bounds: Limits) -> None:
     )
 
 
-def table(events: Sequence[Any], seconds: float, turns: int) -> None:
-    """Print what operations took, those that took most first."""
-    ordered = sorted(events, key=lambda each: each.self_cpu_time_total, reverse=True)
-    lines = [(each.key, each.count, each.self_cpu_time_total) for each in ordered]
-    rest = lines[SHOWN:]
-    others = sum(count for _, count, _ in rest), sum(micros for _, _, micros in rest)
-    outside = seconds * 1e6 - sum(micros for _, _, micros in lines)
-    lines = [
-        *lines[:SHOWN],
-        (f"{len(rest)} other operations", *others),
-        ("not in an operation", 0, outside),
-    ]
-    say(f"{'operation':28} {'calls a turn':>12} {'us a turn':>10} {'share':>6}")
-    for name, count, micros in lines:
-        say(
-            f"{name[:28]:28} {count / turns:12,.1f} {micros / turns:10,.0f} "
-            f"{micros / seconds / 1e6:6.1%}"
-        )
+def parts(rows: FusedRows, network: InferenceDecoder) -> dict[str, float]:
+    """Microseconds of each part of a pass over these rows, all layers together."""
+    kernels, model, frame = compiled(), rows.model, rows.frame
+    count, layers = int(frame[at.ROWS] * frame[at.WIDTH]), SHAPE.num_layers
+    places = model.ctypes.data, frame.ctypes.data
+    memory = int(model[at.MODEL + at.KEYS]), int(model[at.MODEL + at.VALUES])
+    normed = torch.randn(count, SHAPE.hidden_size)
+    wide, gated = torch.randn(count, 2 * SHAPE.ffn_size), torch.randn(count, SHAPE.ffn_size)
+    stream = torch.randn(count, SHAPE.hidden_size + MARGIN)
+
+    def product(weight: torch.Tensor, depth: int, width: int) -> float:
+        x, out = torch.randn(count, depth), torch.empty(count, width)
+        places = x.data_ptr(), weight.data_ptr(), out.data_ptr()
+        return fastest(lambda: kernels.multiply(count, depth, width, *places, width, 0))
+
+    block, hidden, ffn = network.blocks[0], SHAPE.hidden_size, SHAPE.ffn_size
+    columns = (SHAPE.num_heads + 2 * SHAPE.num_kv_heads) * SHAPE.head_dim
+    at_norm, at_gate = (stream.data_ptr(), normed.data_ptr()), (wide.data_ptr(), gated.data_ptr())
+    return {
+        "products": layers
+        * (
+            product(block.attend, hidden, columns)
+            + product(block.mix, hidden, hidden)
+            + product(block.widen, hidden, 2 * ffn)
+            + product(block.narrow, ffn, hidden)
+        ),
+        "logits": product(network.head, hidden, SHAPE.vocab_size),
+        "attention": layers * fastest(lambda: kernels.attend(*places, *memory)),
+        "keys to blocks": layers * fastest(lambda: kernels.enter(*places, *memory)),
+        "norms": (2 * layers + 1) * fastest(lambda: kernels.norm(*at_norm, count, hidden)),
+        "gates": layers * fastest(lambda: kernels.gate(*at_gate, count, ffn)),
+    }
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:
@@ -147,21 +190,10 @@ def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def products() -> None:
-    """Print the small products of 64 rows' private blocks, with keys in either order."""
-    heads, groups = SHAPE.num_kv_heads, SHAPE.num_heads // SHAPE.num_kv_heads
-    queries = torch.randn(BATCH * heads, groups, SHAPE.head_dim)
-    lying = torch.randn(BATCH * heads, SHAPE.head_dim, BLOCK)
-    standing = torch.randn(BATCH * heads, BLOCK, SHAPE.head_dim).transpose(1, 2)
-    for name, keys in (("transposed (D, 16)", lying), ("a position a row (16, D)", standing)):
-        micros = fastest(lambda keys=keys: torch.bmm(queries, keys))
-        say(f"64 private blocks, keys {name}: {micros:.0f} us")
-
-
 def fastest(call: Callable[[], object]) -> float:
     rounds = list[float]()
     for _ in range(9):
-        rounds.append(cpu_seconds(lambda: [call() for _ in range(200)]) / 200)
+        rounds.append(cpu_seconds(lambda: [call() for _ in range(20)]) / 20)
     return min(rounds) * 1e6
 
 
@@ -176,9 +208,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bounds = limits()
         rates = bounds.matrix_flops / 1e9, bounds.read_bytes / 1e9
         say(f"matrix rate {rates[0]:.0f} GFLOP/s, memory {rates[1]:.0f} GB/s")
+        watch = Watch(
+            {
+                "passes over rows": (FusedRows, "logits"),
+                "known tokens read": (Passes, "read"),
+                "tokens drawn": (batch, "draw"),
+                "reported, kept, freed": (Batch, "_settle"),
+            }
+        )
         for name in chosen:
-            profile(workload_named(name), bounds)
-        products()
+            profile(workload_named(name), bounds, watch)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Whatever the tree, a branch's logits are those of a fresh pass over its tokens."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from toy_batches import PUNCTUATION
 from toys import TOY, toy_decoder
 
 from mull.engine.batch import Batch
+from mull.engine.compiled import Compiled, compiled
 from mull.engine.requests import EngineSettings, Request
 from mull.engine.rows import Rows
 from mull.models.inference import InferenceDecoder
@@ -20,6 +22,11 @@ from mull.models.transformer import Decoder
 FRESH: Final = toy_decoder()
 ONE_HEAD: Final = toy_decoder(config=replace(TOY, num_kv_heads=1))
 ALL_HEADS: Final = toy_decoder(config=replace(TOY, num_kv_heads=TOY.num_heads))
+WIDE_HEADS: Final = toy_decoder(config=replace(TOY, num_heads=2, num_kv_heads=1))
+HOW: Final = [
+    pytest.param(torch.float32, id="in torch's operations"),
+    pytest.param(compiled(), id="compiled"),
+]
 FLOAT32: Final = 1e-4
 BFLOAT16: Final = 0.6
 """Largest difference of a logit; they reach from -12 to 12, where bfloat16 counts in 16ths."""
@@ -34,7 +41,9 @@ class Watched(InferenceDecoder):
     num_compared = 0
 
     def logits(self, hidden: Tensor) -> Tensor:
-        ours = super().logits(hidden)
+        return self.compared(super().logits(hidden))
+
+    def compared(self, ours: Tensor) -> Tensor:
         sequences = [self.rows.sequence(row) for row in range(self.rows.count)]
         theirs = fresh_logits(self.fresh, sequences)
         self.worst = max(self.worst, float((ours - theirs).abs().max()))
@@ -54,15 +63,26 @@ def fresh_logits(model: Decoder, sequences: list[tuple[int, ...]]) -> Tensor:
 class Forest:
     """Requests that go on from each other's text anywhere, come at any time and are cancelled."""
 
-    def __init__(self, seed: int, dtype: torch.dtype, fresh: Decoder) -> None:
+    def __init__(self, seed: int, how: torch.dtype | Compiled, fresh: Decoder) -> None:
         self.chance = random.Random(seed)
-        self.decoder = Watched(fresh, dtype=dtype, device="cpu")
+        kernels = how if isinstance(how, Compiled) else None
+        dtype = how if isinstance(how, torch.dtype) else torch.float32
+        self.decoder = Watched(fresh, dtype=dtype, device="cpu", kernels=kernels)
         self.decoder.fresh = fresh
         settings = EngineSettings(Path(), PUNCTUATION, max_rows=12, max_kv_bytes=1 << 20)
         self.batch = Batch(self.decoder, settings)
         self.decoder.rows = self.batch._rows  # pyright: ignore[reportPrivateUsage]
+        if kernels is not None:
+            passes = self.batch._passes  # pyright: ignore[reportPrivateUsage]
+            passes.over_rows = self.watched(passes.over_rows)
         self.texts: list[tuple[int, ...]] = [(4,)]
         self.prompts = dict[int, tuple[int, ...]]()
+
+    def watched(self, over_rows: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def compared(*of: Any) -> Tensor:
+            return self.decoder.compared(over_rows(*of))
+
+        return compared
 
     def run(self, num_turns: int) -> "Watched":
         for _ in range(num_turns):
@@ -93,25 +113,29 @@ class Forest:
 
 
 def grow(
-    seeds: range, num_turns: int, dtype: torch.dtype, fresh: Decoder = FRESH
+    seeds: range, num_turns: int, how: torch.dtype | Compiled, fresh: Decoder = FRESH
 ) -> tuple[float, int]:
     """The largest difference over so many forests, and how many logits rows were compared."""
     worst, compared = 0.0, 0
     for seed in seeds:
-        grown = Forest(seed, dtype, fresh).run(num_turns)
+        grown = Forest(seed, how, fresh).run(num_turns)
         worst, compared = max(worst, grown.worst), compared + grown.num_compared
     return worst, compared
 
 
-def test_logits_on_random_trees_are_those_of_a_fresh_pass() -> None:
-    worst, compared = grow(range(100), 25, torch.float32)
+@pytest.mark.parametrize("how", HOW)
+def test_logits_on_random_trees_are_those_of_a_fresh_pass(how: torch.dtype | Compiled) -> None:
+    worst, compared = grow(range(100), 25, how)
     assert compared > 5000
     assert worst < FLOAT32
 
 
-@pytest.mark.parametrize("fresh", [ONE_HEAD, ALL_HEADS])
-def test_logits_are_exact_however_many_heads_share_keys(fresh: Decoder) -> None:
-    worst, compared = grow(range(2000, 2010), 25, torch.float32, fresh)
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("fresh", [ONE_HEAD, ALL_HEADS, WIDE_HEADS])
+def test_logits_are_exact_however_many_heads_share_keys(
+    fresh: Decoder, how: torch.dtype | Compiled
+) -> None:
+    worst, compared = grow(range(2000, 2010), 25, how, fresh)
     assert compared > 500
     assert worst < FLOAT32
 
@@ -124,9 +148,12 @@ def test_logits_in_bfloat16_stay_near_those_of_a_fresh_pass() -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(7200)
-def test_logits_on_ten_thousand_random_trees_are_those_of_a_fresh_pass() -> None:
-    worst, compared = grow(range(10_000, 20_000), 25, torch.float32)
-    assert compared > 500_000
+@pytest.mark.parametrize(("how", "count"), [(torch.float32, 1_000), (compiled(), 10_000)])
+def test_logits_on_thousands_of_random_trees_are_those_of_a_fresh_pass(
+    how: torch.dtype | Compiled, count: int
+) -> None:
+    worst, compared = grow(range(10_000, 10_000 + count), 25, how)
+    assert compared > 50 * count
     assert worst < FLOAT32
 
 

@@ -25,7 +25,7 @@ binding: Any = import_module("llvmlite.binding")  # it has no types
 LANES: Final = 16
 """Numbers that are computed at once: heads are multiples of it."""
 SOURCES: Final = ("compiled.py", "frames.py", "kernels.py", "lanes.py", "translation.py")
-EXPORTED: Final = ("draw", "forward", "gate", "norm", "packed", "publish")
+EXPORTED: Final = ("attend", "draw", "enter", "forward", "gate", "norm", "packed", "publish")
 
 
 class Compiled:
@@ -37,6 +37,9 @@ class Compiled:
         self._engine.finalize_object()
         self.forward: Final = self._function("forward", 2)
         """Of a model and a frame; see frames.py."""
+        self.enter: Final = self._function("enter", 4)
+        """A part of it; so is `attend`."""
+        self.attend: Final = self._function("attend", 4)
         self.draw: Final = self._function("draw", 6)
         self.gate: Final = self._function("gate", 4)
         self.norm: Final = self._function("norm", 4)

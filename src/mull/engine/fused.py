@@ -28,7 +28,7 @@ class FusedRows:
         self, decoder: InferenceDecoder, layout: Layout, memory: Memory, *, width: int
     ) -> None:
         self._layout, self._version = layout, memory.version
-        self._model = model_of(decoder, memory)
+        self.model = model_of(decoder, memory)
         config, rows = decoder.config, layout.num_rows
         count, columns = rows * width, layout.num_chunks * BLOCK
         each, depth = config.num_heads // config.num_kv_heads, config.head_dim
@@ -55,11 +55,11 @@ class FusedRows:
             at.LOGITS: self._logits,
             **_segments(layout),
         }
-        self._frame = np.zeros(at.FRAME, np.int64)
-        self._frame[[at.ROWS, at.WIDTH, at.MOST]] = rows, width, layout.units.shape[1]
-        self._frame[[at.COLUMNS, at.SEGMENTS]] = columns, len(layout.segments)
+        self.frame = np.zeros(at.FRAME, np.int64)
+        self.frame[[at.ROWS, at.WIDTH, at.MOST]] = rows, width, layout.units.shape[1]
+        self.frame[[at.COLUMNS, at.SEGMENTS]] = columns, len(layout.segments)
         for place, held in self._held.items():
-            self._frame[place] = _address(held)
+            self.frame[place] = _address(held)
 
     def holds(self, layout: Layout, memory: Memory) -> bool:
         """Whether it is still good."""
@@ -72,7 +72,7 @@ class FusedRows:
         """
         np.add(offsets, 1, out=self._lengths)
         self._tokens[:], self._positions[:] = tokens, positions
-        compiled().forward(_address(self._model), _address(self._frame))
+        compiled().forward(_address(self.model), _address(self.frame))
         return self._logits
 
 

@@ -97,7 +97,7 @@ def _call(builder: Any, name: str, result: Any, *values: Any, flags: tuple[str, 
 
 
 def _fma(builder: Any, one: Any, other: Any, total: Any) -> Any:
-    return _call(builder, "llvm.fma.v16f32", LANES, one, other, total)
+    return _call(builder, "llvm.fmuladd.v16f32", LANES, one, other, total)
 
 
 def _total(builder: Any, value: Any) -> Any:
