@@ -52,7 +52,8 @@ HARD: Final = (
     BEST_FIRST,
     "mcts+evaluation=rollout+early_stop=true",
     "mcts+rule=puct+evaluation=rollout+early_stop=true",
-    "mcts+rule=puct+early_stop=true",
+    "mcts+evaluation=rollout+widening=0.8+early_stop=true",
+    "mcts+evaluation=rollout+width=4+early_stop=true",
 )
 """Explored where best-of-256 lies between 20 and 90 %. For `mull-mini` the guide is as large as the
 policy; rollouts need none."""
@@ -136,7 +137,8 @@ STAGES: Final[Mapping[str, Stage]] = {
         {6: 60},
         (
             Row(6, (16, 64, 256), SAMPLED[:3]),
-            *(Row(6, (budget,), (*SAMPLED[:3], *HARD)) for budget in (64, 16, 256)),
+            Row(6, (16, 64), (*SAMPLED[:3], *HARD)),
+            Row(6, (256,), (*SAMPLED[:3], *HARD[:2])),
         ),
         is_rare=True,
     ),
