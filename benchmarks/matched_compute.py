@@ -145,6 +145,13 @@ STAGES: Final[Mapping[str, Stage]] = {
 }
 
 
+ALL: Final = tuple(
+    dict.fromkeys(
+        name for stage in STAGES.values() for row in stage.rows for name in row.strategies
+    )
+)
+
+
 def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> EvalConfig:
     """The evaluation of a row; `guide` is the name under which it speaks."""
     checker = find_verifier(AUTO, AnswerKind.COUNTDOWN)
@@ -159,7 +166,7 @@ def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> 
     return EvalConfig(
         problems,
         (asked.model,),
-        row.strategies,
+        tuple(each for each in row.strategies if each in asked.strategies),
         budgets=row.budgets,
         verifier=None if checker is None else checker.source.verifier,
         guide=guide,
@@ -177,7 +184,8 @@ async def run(asked: argparse.Namespace) -> None:
     judges = (checker, guide, *(make() for make in CONTROLS.values()))
     bench = Bench(judges, rows=asked.rows, workers=asked.workers, bank=asked.out / "bank")
     for number, row in enumerate(stage.rows):
-        if row.level not in asked.levels or not {*row.budgets} <= {*asked.budgets}:
+        is_wanted = row.level in asked.levels and {*row.budgets} <= {*asked.budgets}
+        if not is_wanted or not {*row.strategies} & {*asked.strategies}:
             continue
         config = config_of(stage, row, guide.source.verifier, asked)
         rare = f"-{asked.rarity}" if stage.is_rare else ""
@@ -195,16 +203,17 @@ def _watch(stage: str, done: int, total: int) -> None:
 
 def _command(asked: argparse.Namespace) -> str:
     count = f" --count {asked.count}" if asked.count else ""
+    chosen = "" if asked.strategies == ALL else f" --strategies {_words(asked.strategies)}"
     rare = f" --rarity {asked.rarity}" if STAGES[asked.stage].is_rare else ""
     return (
         f"python benchmarks/matched_compute.py {asked.stage} --model {asked.model} "
         f"--guide {Path(asked.guide).name} --levels {_words(asked.levels)} "
-        f"--budgets {_words(asked.budgets)}{count}{rare}"
+        f"--budgets {_words(asked.budgets)}{count}{rare}{chosen}"
     )
 
 
-def _words(numbers: Iterable[int]) -> str:
-    return " ".join(map(str, numbers))
+def _words(things: Iterable[object]) -> str:
+    return " ".join(map(str, things))
 
 
 def main() -> None:
@@ -214,6 +223,7 @@ def main() -> None:
     parser.add_argument("--guide", default="mull-prm")
     parser.add_argument("--levels", type=int, nargs="+", default=LEVELS, choices=LEVELS)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, choices=BUDGETS)
+    parser.add_argument("--strategies", nargs="+", default=ALL, choices=ALL, help="only these")
     parser.add_argument("--count", type=int, help="problems a level, fewer than the plan has")
     parser.add_argument("--rarity", type=int, default=RARITY, help="of the hard stages' problems")
     parser.add_argument("--workers", type=int, default=1)
