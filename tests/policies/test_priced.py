@@ -72,6 +72,14 @@ def test_written_and_reasoning_tokens_have_rates_and_lost_ones_the_dearer() -> N
     assert TIERED.of(spent) == pytest.approx(told / 1e6)
 
 
+def test_hidden_reasoning_is_billed_as_output_unless_it_has_a_rate_of_its_own() -> None:
+    """Of 1,400 tokens billed for a short answer 12.9 % can be seen."""
+    spent = Usage(visible_tokens=180, hidden_tokens=1_220)
+    assert Prices(1.0, 10.0).of(spent) == pytest.approx(0.0140)
+    assert spent.visible_tokens / spent.generated_tokens == pytest.approx(0.129, abs=5e-4)
+    assert Prices(1.0, 10.0, reasoning=5.0).of(spent) == pytest.approx(0.0079)
+
+
 @given(
     spent=st.builds(Usage, st.integers(0, 200), st.just(0), *[st.integers(0, 99)] * 4),
     cached=st.floats(0, 1),
