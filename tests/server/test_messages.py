@@ -1,5 +1,6 @@
 """Anthropic's own client against a real server on loopback."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from mull.policies.scheduling import Tier
 from mull.policies.scripted import Reply
 
 ROOT = Path(__file__).parents[2]
+STEP_SECONDS = 0.02
 VALUES = {
     "quality": {"verified", "unverified", "none", "failed"},
     "verdict": set(Verdict),
@@ -142,7 +144,7 @@ async def test_prometheus_reads_what_solves_came_to() -> None:
 
 
 async def test_the_dashboard_and_the_alerts_ask_for_what_is_really_exported() -> None:
-    policy = scripted({GAME: [WRONG, RIGHT, RIGHT, RIGHT]})
+    policy = scripted({GAME: [WRONG, RIGHT, RIGHT, RIGHT], SUM: ["It is 4"]})
     budget = {"tokens": 5_000, "seconds": 60}
     async with serving(policy, slots=2) as served, client_of(served) as client:
         await ask(
@@ -151,6 +153,10 @@ async def test_the_dashboard_and_the_alerts_ask_for_what_is_really_exported() ->
             messages=[{"role": "user", "content": GAME}],
             extra_body={"mull": {"budget": budget}},
         )
+        async with client.messages.stream(
+            model="toy", max_tokens=50, messages=[{"role": "user", "content": SUM}]
+        ) as streamed:
+            await streamed.get_final_message()
         served.gateway.metrics.miss_engine("toy")
         async with (
             aiohttp.ClientSession() as session,
@@ -182,3 +188,29 @@ def test_a_panel_shows_what_its_queries_tell_apart(panel: dict[str, Any]) -> Non
         shown = set(re.findall(r"{{([a-z_]+)}}", target.get("legendFormat", "")))
         grouped = " ".join(re.findall(r"^[^/]*?by \(([a-z_, ]+)\)", target["expr"]))
         assert set(re.findall(r"[a-z_]+", grouped)) - {"le"} <= shown
+
+
+@pytest.mark.parametrize("shows", [False, True], ids=["hidden", "shown"])
+async def test_the_first_text_comes_after_all_thoughts_and_metrics_say_when(shows: bool) -> None:
+    """Time to the first text is that of a plain answer and the thoughts' tokens over their rate."""
+    waits = list[float]()
+    for num_thoughts in (0, 20):
+        thoughts = "<think>" + "and so on\n" * num_thoughts + "</think>" if num_thoughts else ""
+        policy = scripted({SUM: [f"{thoughts}It is\n4."]}, seconds=STEP_SECONDS)
+        async with (
+            serving(policy) as served,
+            served.client() as client,
+        ):
+            stream = await client.chat.completions.create(
+                model="toy",
+                messages=[{"role": "user", "content": SUM}],
+                stream=True,
+                extra_body={"mull": {"reasoning": shows}},
+            )
+            text = "".join([each.choices[0].delta.content or "" async for each in stream])
+            assert text == "It is\n4."
+            pattern = re.compile(r"^mull_first_text_seconds_sum.* (.+)$", re.MULTILINE)
+            while (told := pattern.search(served.gateway.metrics.text().decode())) is None:
+                await asyncio.sleep(0.005)
+            waits.append(float(told[1]))
+    assert waits[1] - waits[0] > 20 * STEP_SECONDS * 0.9

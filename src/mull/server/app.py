@@ -88,7 +88,10 @@ class Endpoint:
             await self._fail(exchange, failure)
         finally:
             seconds = time.perf_counter() - started
-            self.gateway.metrics.observe_request(self.name, exchange.status, seconds)
+            metrics = self.gateway.metrics
+            metrics.observe_request(self.name, exchange.status, seconds)
+            if exchange.first_text is not None:
+                metrics.first_text.labels(self.name).observe(exchange.first_text - started)
 
     async def _fail(self, exchange: Exchange, error: ApiError) -> None:
         """An answer that has begun gets an error event and no mark of a good end."""

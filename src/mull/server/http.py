@@ -47,6 +47,8 @@ class Exchange:
     has_begun: bool = False
     """Whether the answer's status is on its way."""
     streams: bool = False
+    first_text: float | None = None
+    """When text of a streamed answer was first on its way, by `time.perf_counter`."""
     is_over: bool = False
 
     def __post_init__(self) -> None:

@@ -62,6 +62,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     requests: Counter = field(init=False)
     request_seconds: Histogram = field(init=False)
+    first_text: Histogram = field(init=False)
     solves: Counter = field(init=False)
     solve_seconds: Histogram = field(init=False)
     solve_tokens: Histogram = field(init=False)
@@ -84,6 +85,12 @@ class Metrics:
         self.requests = counter("requests", "Requests answered.", "path", "status")
         self.request_seconds = histogram(
             "request_seconds", "From a request's first byte to its answer's last.", SECONDS, "path"
+        )
+        self.first_text = histogram(
+            "first_text_seconds",
+            "From a request's first byte to the first text of a streamed answer, past thoughts.",
+            SECONDS,
+            "path",
         )
         self.solves = counter("solves", "Solves that ended.", "model", "strategy", "stop")
         self.solve_seconds = histogram(

@@ -7,6 +7,7 @@ and the difference between an answer and a failure. Nothing is journalled.
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Final
@@ -158,6 +159,7 @@ class Passing:
             raise upstream_failed(message, retryable=is_stream)
         async with self.exchange.event_stream():
             await self.exchange.send_events(first)
+            self.exchange.first_text = time.perf_counter()
             async for chunk in chunks:
                 if ready := self._ready(chunk):
                     await self.exchange.send_events(ready)

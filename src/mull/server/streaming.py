@@ -1,5 +1,6 @@
 """An answer as it comes, whatever API it goes out by."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -103,6 +104,11 @@ class Pieces:
         rest = grown.step.text.removeprefix(before)
         return opening + self._text(said, rest, grown.step.kind)
 
+    @property
+    def has_text(self) -> bool:
+        """Whether anything of an answer was said; its hidden thoughts are not."""
+        return any(said.sent for said in self.answers.values())
+
     def _said(self, branch_id: BranchId | None) -> tuple[Said, bytes]:
         """The answer of a branch, and what opens it where it is new."""
         said = self.answers.get(branch_id)
@@ -140,7 +146,10 @@ async def stream(exchange: Exchange, speaker: Speaker, live: Live, watcher: Watc
             data = b"".join(pieces.of(each) for each in news) if watcher.sees_all else b""
             if data or not news:
                 await exchange.send_events(data or PING)
+            if exchange.first_text is None and pieces.has_text:
+                exchange.first_text = time.perf_counter()
         solution = await live.solution()
         check_paid(solution, exchange.caller)
         answers = answers_of(solution, is_plain=speaker.order.is_plain)
         await exchange.send_events(pieces.rest(answers, solution))
+        exchange.first_text = exchange.first_text or time.perf_counter()
