@@ -212,4 +212,4 @@ def test_what_the_translation_does_not_know_it_refuses(tmp_path: Path) -> None:
     assert spec.loader is not None
     spec.loader.exec_module(odd := module_from_spec(spec))
     with pytest.raises(SyntaxError, match="`odd` cannot be compiled: n // 2"):
-        translated(odd, ["odd"])
+        translated([odd], ["odd"])

@@ -1,4 +1,4 @@
-"""What kernels.py comes to on this machine: compiled once, kept as machine code, loaded by others.
+"""What the kernels come to on this machine: compiled once, kept as machine code, loaded by others.
 
 LLVM comes with llvmlite, so no compiler is asked of the machine. For fp32 on a CPU.
 """
@@ -24,7 +24,8 @@ binding: Any = import_module("llvmlite.binding")  # it has no types
 
 LANES: Final = 16
 """Numbers that are computed at once: heads are multiples of it."""
-SOURCES: Final = ("compiled.py", "frames.py", "kernels.py", "lanes.py", "translation.py")
+KERNELS: Final = ("kernel_arithmetic", "kernel_attention", "kernels")
+SOURCES: Final = (*KERNELS, "compiled", "frames", "lanes", "translation")
 EXPORTED: Final = ("attend", "draw", "enter", "forward", "gate", "norm", "packed", "publish")
 
 
@@ -73,7 +74,7 @@ def compiled() -> Compiled:
 
 def _built() -> bytes:
     # What translates is needed once, not by every engine.
-    kernels = import_module("mull.engine.kernels")
+    kernels = [import_module(f"mull.engine.{name}") for name in KERNELS]
     translated = import_module("mull.engine.translation").translated
     module = binding.parse_assembly(translated(kernels, EXPORTED))
     machine = _target()
@@ -97,7 +98,7 @@ def _target() -> Any:
 
 def _digest() -> str:
     """Of all that the code depends on: what was built for one processor may not run on another."""
-    sources = [(files("mull.engine") / name).read_bytes() for name in SOURCES]
+    sources = [(files("mull.engine") / f"{name}.py").read_bytes() for name in SOURCES]
     machine = (
         f"{MARGIN} {PANEL} {BLOCK}",  # that are said elsewhere
         binding.get_default_triple(),

@@ -1,4 +1,4 @@
-"""Sixteen numbers at once: the words, beside Python's own, that kernels.py is written in.
+"""Sixteen numbers at once: the words, beside Python's own, that kernels are written in.
 
 Each word emits its instructions. A machine with shorter registers gets several for one.
 """

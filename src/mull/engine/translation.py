@@ -1,4 +1,4 @@
-"""From Python to LLVM: as much of the language as kernels.py takes.
+"""From Python to LLVM: as much of the language as the kernels take.
 
 A function's types are those that it declares: `int` is a number of 64 bits, `float` of 32, and
 `Lanes`, `Floats` and `Ints` are what lanes.py says. A name has the type of what it is first given.
@@ -46,12 +46,16 @@ REALS: Final[Mapping[type[ast.operator], str]] = {
 }
 
 
-def translated(source: ModuleType, exported: Sequence[str]) -> str:
-    """All functions of a module, as LLVM's assembly; others can call those of these names."""
-    module = ir.Module(source.__name__)
-    text = inspect.getsource(source)
-    functions = [each for each in ast.parse(text).body if isinstance(each, ast.FunctionDef)]
-    for tree in functions:
+def translated(sources: Sequence[ModuleType], exported: Sequence[str]) -> str:
+    """All functions of some modules, as LLVM's assembly; others can call those of these names."""
+    module = ir.Module("kernels")
+    functions = [
+        (tree, vars(source))
+        for source in sources
+        for tree in ast.parse(inspect.getsource(source)).body
+        if isinstance(tree, ast.FunctionDef)
+    ]
+    for tree, _ in functions:
         kinds = [TYPES[ast.unparse(each.annotation)] for each in tree.args.args if each.annotation]
         assert tree.returns is not None
         kind = ir.FunctionType(TYPES[ast.unparse(tree.returns)], kinds)
@@ -59,8 +63,8 @@ def translated(source: ModuleType, exported: Sequence[str]) -> str:
         function.attributes.add("nounwind")
         if tree.name not in exported:
             function.linkage = "internal"
-    for tree in functions:
-        _Body(tree, module, vars(source)).write()
+    for tree, names in functions:
+        _Body(tree, module, names).write()
     return str(module)
 
 
