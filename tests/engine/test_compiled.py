@@ -15,6 +15,7 @@ from mull.core.expansion import Sampling
 from mull.engine import Engine, EngineSettings, Request, kept_code
 from mull.engine.batch import Batch
 from mull.engine.compiled import compiled, serves
+from mull.engine.lanes import floats
 from mull.engine.sampling import Draws, draw
 from mull.engine.translation import translated
 from mull.models.inference import InferenceDecoder, packed
@@ -205,11 +206,31 @@ def test_who_has_no_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept_code.read(path) is None
 
 
-def test_what_the_translation_does_not_know_it_refuses(tmp_path: Path) -> None:
-    (tmp_path / "odd.py").write_text("def odd(n: int) -> int:\n    return n // 2\n")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "return n // 2",
+        "return ~n",
+        "return 'text'",
+        "return n < 1 or n > 2",
+        "return abs(n)",
+        "return [n]",
+        "a = b = n",
+        "n.place = 1",
+        "for i in n:\n        n = i",
+        "assert n",
+    ],
+)
+def test_what_the_translation_does_not_know_it_refuses(tmp_path: Path, statement: str) -> None:
+    (tmp_path / "odd.py").write_text(f"def odd(n: int) -> int:\n    {statement}\n    return n\n")
     spec = spec_from_file_location("odd", tmp_path / "odd.py")
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(odd := module_from_spec(spec))
-    with pytest.raises(SyntaxError, match="`odd` cannot be compiled: n // 2"):
+    with pytest.raises(SyntaxError, match="`odd` cannot be compiled: "):
         translated([odd], ["odd"])
+
+
+def test_words_are_compiled_and_not_called() -> None:
+    with pytest.raises(TypeError, match="compiled, not called"):
+        floats(0)

@@ -11,6 +11,7 @@ from toy_batches import PUNCTUATION
 from toy_rewards import toy_reward_model
 from toys import TOY
 
+from mull.engine.compiled import compiled
 from mull.engine.judge import Judge
 from mull.engine.requests import EngineSettings, Judgement, Reading
 from mull.models.inference import InferenceJudge
@@ -25,7 +26,7 @@ FLOAT32: Final = 1e-4
 
 
 def judge_of(model: RewardModel, *, blocks: int = 1000) -> Judge:
-    network = InferenceJudge(model, FAMILIAR, dtype=torch.float32, device="cpu")
+    network = InferenceJudge(model, FAMILIAR, dtype=torch.float32, device="cpu", kernels=compiled())
     memory = blocks * 16 * network.bytes_per_token
     return Judge(network, EngineSettings(Path(), PUNCTUATION, max_kv_bytes=memory))
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mull.engine.alone import LoneAttention
+from mull.engine.alone import Alone
 from mull.engine.blocks import BLOCK, BlockIds
 from mull.engine.cap import Cap
 from mull.engine.counts import Counts
@@ -76,14 +76,13 @@ class Batch:
         memories = self._store.memories
         self._passes = Passes(decoder, self._store, memories[0], width=self._width)
         self._draft = draft and Passes(draft, self._store, memories[1])
+        self._alone = Alone(self._passes, self._store, self._rows)
         self._waiting = WaitingLine[Request | Given]()
         self._weighing = Weighing(self._passes, self._store)
         self._readers = list[Reader]()
         self._layout: Layout | None = None
         """None where rows have come, gone or grown into another block."""
         self._counts = Counts()
-        self._lone: LoneAttention | None = None
-        """The last row's that was by itself."""
 
     @property
     def is_busy(self) -> bool:
@@ -145,7 +144,9 @@ class Batch:
                 passes.read(chains)
             return None
         is_alone = self._rows.count == 1 and self._decoder.kernels is None
-        logits = self._logits_alone(chains) if is_alone else self._logits(chains)
+        logits = self._alone.logits(chains) if is_alone else None
+        if logits is None:
+            logits = self._logits(chains)
         return draw(logits, self._rows.draws(), self._decoder.kernels)
 
     def _guessed(self, draft: Passes, chains: Sequence[Chain]) -> Window:
@@ -287,44 +288,6 @@ class Batch:
         offsets = rows.offsets[:, None]
         return self._passes.over_rows(layout, offsets, rows.tokens, rows.positions, chains)
 
-    def _logits_alone(self, chains: Sequence[Chain]) -> Tensor:
-        """The same for one row, whose tokens are read as known ones are: one matrix a layer."""
-        alone, passes = self._settled(), self._passes
-        if alone is None:
-            return self._logits(chains)
-        if not chains and (lone := self._lone_attention(alone.tip)) is not None:
-            hidden = passes.forward(self._rows.tokens, self._rows.positions, lone)
-        else:
-            hidden = passes.read((alone, *chains))[:1]
-        return self._decoder.logits(hidden)
-
-    def _lone_attention(self, tip: Tip) -> LoneAttention | None:
-        """How a row by itself attends from here; None where its sequence is scattered."""
-        lone = self._lone
-        if lone is None or lone.node is not tip.node or lone.version != self._store.memory.version:
-            self._lone = LoneAttention.of(self._store, tip, self._passes.groups)
-        else:
-            lone.move(tip.length)
-        return self._lone
-
-    def _settled(self) -> Chain | None:
-        """Put a row by itself into the tree, its last token too; None if there is no room."""
-        rows, store = self._rows, self._store
-        [tip] = rows.tips
-        if rows.num_blocks[0]:
-            [settled] = store.publish([Branch(tip, rows.sequence(0)[:-1], rows.own(0))])
-            if settled is None:
-                return None
-            store.free_private(rows.own(0))
-            rows.move(0, settled)
-            store.end(tip)
-            tip = settled
-        longer = store.append(tip, rows.sequence(0))
-        if longer is None:
-            return None
-        store.promised += rows.append(0, longer)
-        return Chain((int(rows.tokens[0]),), longer)
-
     def _laid_out(self) -> Layout:
         """What this turn's rows read. They are put in the order of the tree for it."""
         if self._layout is None:
@@ -340,7 +303,7 @@ class Batch:
     def _renumber(self, moved: BlockIds) -> None:
         """Blocks have other numbers now."""
         self._rows.renumber(moved)
-        self._layout = self._lone = None
+        self._layout = None
 
     def _families(self) -> list[Family]:
         members = dict[Tip, list[int]]()
