@@ -71,6 +71,29 @@ def test_ids_never_change_between_versions() -> None:
     )
 
 
+def test_what_is_finished_is_listed_by_age_not_by_arrival() -> None:
+    tree = tree_of()
+    first, second, third = tree.ask(whole(tree, 3))
+    grow(tree, third, 0, Finish.STOP)
+    early = grow(tree, first, 0)
+    late = grow(tree, second, 0, Finish.STOP)
+    end = grow(tree, first, 1, Finish.STOP)
+    assert [node.id for node in tree.finished()] == [end, late, third.node_id(0)]
+    assert [branch.id for branch in tree.pending()] == []
+    assert sorted([late, end, early, tree.root], key=tree.age) == [tree.root, early, end, late]
+
+
+def test_whoever_has_read_the_tree_is_told_where_to_look_again() -> None:
+    tree = tree_of()
+    (branch,) = tree.ask(whole(tree))
+    node_id = grow(tree, branch, 0, Finish.STOP)
+    assert list(tree.changes(0)) == [tree.root, node_id]
+    tree.judge(node_id, Score(0.5, Source("guide", "1")))
+    assert list(tree.changes(2)) == [node_id]
+    tree.drop([node_id])
+    assert not tree.changes(3)
+
+
 def test_the_order_of_arrival_leaves_no_mark() -> None:
     one, other = tree_of(), tree_of()
     a, b = one.ask(whole(one, 2))
