@@ -73,8 +73,8 @@ is dearer than early stopping.
 HARD_CLAIMS: Final = (BEST_FIRST, "mcts+evaluation=rollout+early_stop=true")
 """Claimed on the hardest level where best-of-256 lies between 20 and 90 %, the levels being powers
 of four of `--rarity`: for `mull-mini` it is 1,024 (45 % on 60 problems, 8 % at 4,096). At 16
-samples' worth, everything charged, by the lower end of the interval, at equal accuracy: the first is
-4 times cheaper than best-of-n (exploring has 6), the second 2 times (exploring has 4).
+samples' worth, everything charged, by the lower end of the interval, at equal accuracy: the first
+is 4 times cheaper than best-of-n (exploring has 6), the second 2 times (exploring has 4).
 """
 
 
@@ -143,7 +143,8 @@ STAGES: Final[Mapping[str, Stage]] = {
         {6: 60},
         (
             Row(6, (16, 64, 256), SAMPLED[:3]),
-            Row(6, (16, 64), (*SAMPLED[:3], *HARD)),
+            Row(6, (16,), (*SAMPLED[:3], *HARD)),
+            Row(6, (64,), (*SAMPLED[:3], *HARD)),
             Row(6, (256,), (*SAMPLED[:3], *HARD[:2])),
         ),
         is_rare=True,
