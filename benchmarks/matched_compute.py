@@ -80,7 +80,7 @@ is 4 times cheaper than best-of-n (exploring has 6), the second 2 times (explori
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One piece of a stage, on as many recorded samples as its largest budget."""
+    """One piece of a stage."""
 
     level: int
     budgets: tuple[int, ...]
@@ -97,6 +97,8 @@ class Stage:
     counts: Mapping[int, int]
     """Problems by level."""
     rows: tuple[Row, ...]
+    rollouts: int = 256
+    """Recorded a problem: how far the curve of best-of-n goes."""
     is_rare: bool = False
     """Only problems that blind play solves at most once in `--rarity` walks."""
 
@@ -137,6 +139,7 @@ STAGES: Final[Mapping[str, Stage]] = {
             Row(4, (16, 64), (*SAMPLED[:-1], *CLAIMS)),
             Row(6, (256,), (*SAMPLED[:-1], *CLAIMS[:2]), count=200),
         ),
+        rollouts=64,
     ),
     "explore-hard": Stage(
         0,
@@ -185,6 +188,7 @@ def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> 
         (asked.model,),
         tuple(each for each in row.strategies if each in asked.strategies),
         budgets=row.budgets,
+        rollouts=stage.rollouts,
         verifier=None if checker is None else checker.source.verifier,
         guide=guide,
         dtype=Dtype.FLOAT32,
