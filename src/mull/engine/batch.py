@@ -292,11 +292,12 @@ class Batch:
         """What this turn's rows read. They are put in the order of the tree for it."""
         if self._layout is None:
             families = self._families()  # first of all: it orders the rows
+            passes = filter(None, (self._passes, self._draft))
             self._layout = lay_out(
                 families,
                 self._rows.blocks,
                 self._rows.num_blocks,
-                only_runs=self._decoder.kernels is not None,
+                only_runs=any(each.decoder.kernels is not None for each in passes),
             )
         return self._layout
 

@@ -24,7 +24,7 @@ from mull.engine.layout import Layout
 from mull.engine.passes import Passes
 from mull.engine.reading import Chain
 from mull.engine.rows import Rows
-from mull.engine.sampling import Draws, distributions, onto, pick
+from mull.engine.sampling import Draws, distributions, normalised, onto, pick
 
 CHECKS: Final = np.uint64(0xD1B54A32D192ED03)
 """The stream of a seed that decides whether guesses are kept."""
@@ -65,7 +65,7 @@ def guess(
         offsets, places = (rows.offsets + ahead)[:, None], np.minimum(positions + ahead, last)
         logits = passes.over_rows(layout, offsets, token_ids, places, () if ahead else chains)
         draws = rows.draws(ahead)
-        logits = torch.log_softmax(logits, -1)
+        logits = normalised(logits)
         drawn_from.append(distributions(logits, draws))
         token_ids = pick(drawn_from[-1], draws.uniforms).cpu().numpy()
         guessed.append(token_ids)
@@ -108,7 +108,7 @@ def verify(
 def decide(guesses: Guesses, logits: Tensor, rows: Rows) -> Window:
     """What the large model makes of it; its logits (N*w, V) follow the token before each guess."""
     count, width, _ = guesses.distributions.shape
-    logits = torch.log_softmax(logits, -1)
+    logits = normalised(logits)
     ahead = range(width)
     large = distributions(logits, _flat([rows.draws(each) for each in ahead]))
     checks = np.stack([rows.draws(each, stream=CHECKS).uniforms for each in ahead], 1)

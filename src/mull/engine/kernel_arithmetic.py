@@ -69,8 +69,8 @@ def packed(
 
 
 def exp(x: Lanes) -> Lanes:
-    """Within 2 units in the last place, of numbers not above 88; 0 below -87."""
-    near = larger(x, every(-87.0))
+    """Within 2 units in the last place, of numbers not above 88; 0 below -87, NaN of NaN."""
+    near = larger(every(-87.0), x)  # the second of two that cannot be compared
     whole = near * 1.44269504 + 12582912.0  # to the next whole number, in the low bits
     n = whole - 12582912.0
     rest = near - n * 0.693359375 - n * -2.12194440e-4

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mull.engine import frames as at
 from mull.engine.blocks import BLOCK
-from mull.engine.kernel_arithmetic import LOWEST, copy, exp, gate, most, norm, packed
+from mull.engine.kernel_arithmetic import copy, exp, gate, most, norm, packed
 from mull.engine.kernel_attention import attend, enter
 from mull.engine.lanes import (
     Floats,
@@ -57,12 +57,11 @@ def draw(rows: int, vocab: int, logits: Floats, chances: Floats, out: Floats, ro
 
     `chances` (rows, 2) are the share and the temperature, of which 0 takes the likeliest. `out`
     (rows, 3) is told the token, its logit less the highest, and the sum of what all logits less the
-    highest are logarithms of.
+    highest are logarithms of: NaN where a logit is, or all are infinitely low.
     """
     for row in range(rows):
         mine, chance, told = logits + row * vocab, chances + row * 2, out + row * 3
-        top, sums = every(LOWEST), every(0.0)
-        top = every(highest(most(mine, vocab, top)))
+        top, sums = every(highest(most(mine, vocab, lanes_at(mine)))), every(0.0)
         for column in range(0, vocab, 16):
             sums = sums + exp(lanes_at(mine + column) - top)
         chosen = likeliest(mine, highest(top))
@@ -96,7 +95,7 @@ def pick(logits: Floats, vocab: int, top: Lanes, chance: Floats, room: Floats) -
     while so_far + room[chosen] <= target and chosen < end:
         so_far += room[chosen]
         chosen += 1
-    while room[chosen] <= 0.0:  # rounding has lifted the target to the total
+    while room[chosen] <= 0.0 and chosen > 0:  # rounding has lifted the target to the total
         chosen += -1
     return chosen
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mull.core.errors import CheckpointError
 from mull.models.inference import Kernels
 
 LOWEST_TEMPERATURE: Final = 1e-30
@@ -65,7 +66,7 @@ def draw(logits: Tensor, draws: Draws, kernels: Kernels | None = None) -> Drawn:
         return _drawn_at_once(logits, draws, kernels)
     greedy = draws.temperatures == 0.0
     chosen = logits.argmax(-1) if greedy.any() else None
-    logits = torch.log_softmax(logits, -1)
+    logits = normalised(logits)
     if not greedy.all():
         sampled = _sampled(logits, draws)
         chosen = sampled if chosen is None else torch.where(onto(greedy, logits), chosen, sampled)
@@ -84,7 +85,24 @@ def _drawn_at_once(logits: Tensor, draws: Draws, kernels: Kernels) -> Drawn:
     at = (each.ctypes.data for each in (chances, told, room))
     kernels.draw(rows, vocabulary, logits.data_ptr(), *at)
     tokens, leads, sums = told.T.astype(np.float64)
+    _refuse(np.isnan(sums).any())
     return Drawn(tokens.astype(np.int64), leads - np.log(sums))
+
+
+def normalised(logits: Tensor) -> Tensor:
+    """Logarithms of probabilities (N, V)."""
+    logprobs = torch.log_softmax(logits, -1)
+    _refuse(logprobs[:, :1].isnan().any())  # one that is no number makes the whole row so
+    return logprobs
+
+
+def _refuse(is_nan: object) -> None:
+    """Draw nothing from what is no distribution: it would read like an answer."""
+    if is_nan:
+        raise CheckpointError(
+            "the model's logits are not numbers",
+            hint="its weights are damaged, or too large for the numerical format",
+        )
 
 
 def _sampled(logits: Tensor, draws: Draws) -> Tensor:

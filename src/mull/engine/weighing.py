@@ -11,13 +11,12 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from mull.engine.passes import Passes
 from mull.engine.reading import Chain
 from mull.engine.requests import Given, Likelihood
 from mull.engine.rows import Place
-from mull.engine.sampling import onto
+from mull.engine.sampling import normalised, onto
 from mull.engine.store import Store
 
 
@@ -62,7 +61,7 @@ class Weighing:
         ]
         logits = self._passes.decoder.logits(self._passes.read(chains))
         wanted = np.concatenate([given.token_ids[given.start :] for _, given, _ in ready])
-        logprobs = torch.log_softmax(logits, -1).gather(-1, onto(wanted[:, None], logits))[:, 0]
+        logprobs = normalised(logits).gather(-1, onto(wanted[:, None], logits))[:, 0]
         ends = np.cumsum([given.num_read for _, given, _ in ready])
         parts = np.split(logprobs.double().cpu().numpy().round(6), ends[:-1])
         for _, _, place in ready:
