@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from toy_batches import PUNCTUATION, Said, keep
 from toys import TOY, toy_decoder, write_toy_checkpoint
 
+from mull.core.errors import CheckpointError
 from mull.core.expansion import Sampling
 from mull.engine import Engine, EngineSettings, Request, kept_code
 from mull.engine.batch import Batch
@@ -81,6 +83,24 @@ def test_a_chance_next_to_one_draws_a_token_that_is_possible() -> None:
     assert draw(logits, draws, compiled()).token_ids.tolist() == [5, 5, 20, 20]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_nothing_is_drawn_from_what_is_no_distribution(
+    temperature: float, *, is_compiled: bool
+) -> None:
+    kernels = compiled() if is_compiled else None
+    for odd in (torch.nan, torch.inf):
+        logits = torch.randn(3, 160)
+        logits[1, 21] = odd
+        with pytest.raises(CheckpointError, match="not numbers"):
+            draw(logits, chances(3, temperature), kernels)
+    with pytest.raises(CheckpointError, match="not numbers"):
+        draw(torch.full((3, 160), -torch.inf), chances(3, temperature), kernels)
+    low = draw(torch.full((3, 160), -1e31), chances(3, temperature), kernels)
+    assert low.token_ids.tolist() == ([26, 80, 133] if temperature else [0, 0, 0])
+    assert low.logprobs == pytest.approx(-np.log(160))
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize("guesses", [None, 1, 5])
 def test_forests_grown_with_it_have_the_probabilities_of_fresh_passes(guesses: int | None) -> None:
@@ -123,6 +143,22 @@ def forest(seed: int, guesses: int | None) -> int:
         assert each.logprobs == pytest.approx(own.numpy(), abs=FLOAT32)
         compared += len(each.token_ids)
     return compared
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("large", [False, True])
+def test_a_draft_may_be_compiled_where_its_target_is_not(*, large: bool) -> None:
+    """Their widths may differ. A model guesses all that it says itself."""
+    kernels = (compiled(), None) if large else (None, compiled())
+    target, draft = (
+        InferenceDecoder(MODEL, dtype=torch.float32, device="cpu", kernels=each) for each in kernels
+    )
+    batch = Batch(target, EngineSettings(Path(), PUNCTUATION, max_rows=12), draft)
+    prompts = [(4, *range(300, 320 + each % 3)) for each in range(12)]
+    batch.add([(each, Request(prompt, each, 40)) for each, prompt in enumerate(prompts)])
+    while batch.is_busy:
+        batch.turn()
+    assert batch.stats().acceptance == 1.0
 
 
 async def test_an_engine_draws_the_same_greedy_tokens_with_and_without_it(tmp_path: Path) -> None:
@@ -182,6 +218,32 @@ def test_no_code_is_read_that_is_not_whole_or_may_be_another_s(kept: Path, damag
         kept_code.write(kept, b"new code")
         assert kept_code.read(kept) == b"new code"
         assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_no_code_is_read_but_what_was_looked_at(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, look = [kept.parent, kept], kept_code.is_ours
+
+    def then_swapped(found: Any) -> bool:
+        is_ours = look(found)
+        looks.pop()
+        if not looks:
+            other = kept.with_name("other")
+            kept_code.write(other, b"evil")
+            other.replace(kept)
+        return is_ours
+
+    monkeypatch.setattr(kept_code, "is_ours", then_swapped)
+    assert kept_code.read(kept) == b"code"
+    assert not looks
+
+
+def test_what_cannot_be_kept_leaves_nothing(kept: Path) -> None:
+    kept.unlink()
+    kept.mkdir()
+    kept_code.write(kept, b"code")
+    assert list(kept.parent.iterdir()) == [kept]
 
 
 def test_without_a_home_that_can_be_written_nothing_is_kept(

@@ -197,6 +197,16 @@ async def test_an_engine_that_nobody_closed_holds_up_no_exit(folder: Path, tmp_p
     await until_gone(int(done.stdout))
 
 
+@pytest.mark.parametrize("name", ["torch", "llvmlite"])
+async def test_what_the_process_would_lack_is_named(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(EngineError, match=f"needs the package `{name}`") as caught:
+        await Engine.start(settings_for(folder))
+    assert caught.value.hint == "pip install 'mull[local]'"
+
+
 async def test_weights_that_cannot_be_read_are_a_checkpoint_error(tmp_path: Path) -> None:
     folder = write_toy_checkpoint(tmp_path)
     (folder / "model.safetensors").write_bytes(b"not weights")

@@ -8,7 +8,7 @@ from mull.core.errors import BadInputError
 
 PACKAGES: Final = frozenset(
     {
-        *("numpy", "gguf", "jinja2", "safetensors", "tokenizers", "torch"),
+        *("numpy", "gguf", "jinja2", "llvmlite", "safetensors", "tokenizers", "torch"),
         *("httptools", "msgspec", "prometheus_client", "starlette", "uvicorn", "uvloop"),
         *("genai_prices", "opentelemetry"),
     }

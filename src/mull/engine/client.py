@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import count
 from multiprocessing.connection import Connection
 from threading import Thread
@@ -46,6 +47,8 @@ from mull.engine.requests import (
     Weighed,
 )
 
+NEEDED: Final = ("torch", "llvmlite")
+"""What only the worker imports."""
 PATIENCE: Final = 5.0
 """Seconds a worker gets to end by itself before it is killed."""
 
@@ -92,8 +95,14 @@ class Engine:
         """Start a worker and wait until it has loaded the model.
 
         Raises `CheckpointError` if the model's files cannot be used, `BadInputError` for settings
-        without room for a single row, and `EngineError` if the worker dies.
+        without room for a single row, and `EngineError` if the worker dies or lacks a package.
         """
+        for name in NEEDED:
+            if find_spec(name) is None:
+                raise EngineError(
+                    f"the engine needs the package `{name}`, which is not installed",
+                    hint="pip install 'mull[local]'",
+                )
         ours, theirs = socket.socketpair()
         with theirs:
             worker = subprocess.Popen(  # noqa: S603  (our own interpreter and module)

@@ -28,10 +28,13 @@ def place(name: str) -> Path | None:
 
 def read(path: Path | None) -> bytes | None:
     """What was kept there; None if nothing was, if it is not whole, or if others could write it."""
+    if path is None:
+        return None
     try:
-        if path is None or not (_is_ours(path.parent) and _is_ours(path)):
-            return None
-        content = path.read_bytes()
+        with path.open("rb") as file:  # what is looked at is what is read, whatever is renamed
+            if not (is_ours(path.parent.stat()) and is_ours(os.fstat(file.fileno()))):
+                return None
+            content = file.read()
     except OSError:
         return None
     digest, code = content[:DIGEST], content[DIGEST:]
@@ -44,11 +47,15 @@ def write(path: Path | None, code: bytes) -> None:
         return
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        Path(file.name).replace(path)  # at once: another process may be writing the same
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            Path(name).replace(path)  # at once: another process may be writing the same
+        except OSError:
+            Path(name).unlink()
+            raise
 
 
-def _is_ours(path: Path) -> bool:
-    found = path.stat()
+def is_ours(found: os.stat_result) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
