@@ -131,7 +131,7 @@ async def test_a_stream_is_told_as_it_comes_and_a_search_says_where_it_is() -> N
 
 async def test_usage_counts_every_call() -> None:
     async with fake_server(says("4", 7)) as upstream, before(upstream) as (client, _):
-        voted = await ask(client, model="sc-5-far")
+        voted = await ask(client, model="bon-5-far")
     assert voted.usage.completion_tokens == 5 * 7
     assert voted.usage.prompt_tokens == 5 * 5
     assert voted.usage.total_tokens == 60
@@ -151,7 +151,7 @@ async def test_calls_that_fail_now_and_then_are_made_again() -> None:
         return refuses(503) if number % 3 == 2 else says("4")
 
     async with served(FakeServer(every_third)) as upstream, before(upstream) as (client, _):
-        answer = await ask(client, model="sc-6-far")
+        answer = await ask(client, model="bon-6-far")
     assert answer.usage.mull["calls"] == 6
     assert not any("failed" in note for note in answer.mull["notes"])
 

@@ -196,7 +196,7 @@ async def test_searches_over_the_same_model_are_solves() -> None:
         fake_server(says("4"), says("5"), says("4"), says("4")) as upstream,
         before(upstream) as (client, gateway),
     ):
-        voted = await ask(client, model="sc-3-far")
+        voted = await ask(client, model="bon-3-far")
         assert len(await gateway.solves.journal.solves()) == 1
     assert voted.choices[0].message.content == "4"
     assert voted.usage.completion_tokens == 3
