@@ -20,6 +20,8 @@ from gateway import bare_server, mull, say
 
 ROOT = Path(__file__).parents[1]
 NOT_OURS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
+ENGINE = ("engine", "models", "training")
+"""Rooms that nothing but a checkpoint needs."""
 SHOWN = 8
 
 
@@ -35,8 +37,10 @@ def weigh(python: Path) -> None:
         {each.name: size(each) for each in packages.iterdir() if not each.name.startswith(NOT_OURS)}
     )
     weights = size(packages / "mull/checkpoints")
+    engine = sum(size(packages / "mull" / room) for room in ENGINE)
     total = sum(sizes.values())
-    say(f"mull[serve]: {total:.1f} MB; without the shipped weights {total - weights:.1f} MB")
+    say(f"mull[serve]: {total:.1f} MB; without the shipped weights {total - weights:.1f} MB, "
+        f"without what runs and trains weights {total - weights - engine:.1f} MB")  # fmt: skip
     say(", ".join(f"{name} {each:.1f}" for name, each in sizes.most_common(SHOWN)))
 
 
