@@ -35,7 +35,7 @@ from mull.core.expansion import (
     Outcome,
 )
 from mull.core.journal import MemoryJournal
-from mull.core.ledger import Bound, Ledger
+from mull.core.ledger import Bound, Ledger, Refused, Reservation
 from mull.core.protocols import (
     Abstain,
     Ask,
@@ -249,6 +249,58 @@ async def test_what_had_finished_is_scored_however_late_it_is() -> None:
     budget = Budget(max_seconds=5.0, max_tokens=5)
     solution = await solver.solve(PROBLEM, budget=budget, observer=dawdle)
     assert (solution.stop, solution.confidence) == (StopReason.BUDGET_SECONDS, 1.0)
+
+
+@dataclass(slots=True)
+class Busy(Ledger):
+    """Others have claimed what there is, and spend it for a while."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    seconds: float = 0.0
+
+    async def reserve(self, worst: Usage) -> Reservation | Refused:
+        await self.clock.sleep(self.seconds)
+        return await Ledger.reserve(self, worst)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stop"), [(2.0, StopReason.COMPLETED), (9.0, StopReason.BUDGET_SECONDS)]
+)
+async def test_waiting_for_what_others_have_claimed_is_time_too(
+    seconds: float, stop: StopReason
+) -> None:
+    clock = VirtualClock()
+    account = Busy(clock=clock, seconds=seconds)
+    policy = replace(policy_of(" 42"), clock=clock, delay=a_second)
+    solver = solver_with(policy, Spec("greedy"), clock=clock)
+    solution = await solver.solve(PROBLEM, budget=Budget(max_seconds=5.0), parent=account)
+    assert solution.stop is stop
+    assert clock.now() == min(5.0, seconds + 1.0)
+    assert account.num_open == 0
+    account.check()
+
+
+class Slow(Ledger):
+    """Thinks for a few turns of the event loop."""
+
+    async def reserve(self, worst: Usage) -> Reservation | Refused:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return await Ledger.reserve(self, worst)
+
+
+async def test_a_cancel_at_any_turn_of_a_claim_in_time_gives_it_back() -> None:
+    budget, clock = Budget(max_seconds=60.0), VirtualClock()
+    for num_turns in range(40):
+        account = Slow()
+        policy = replace(policy_of(" 42"), clock=clock, delay=a_second)
+        solver = solver_with(policy, VOTE, clock=clock)
+        solving = asyncio.create_task(solver.solve(PROBLEM, budget=budget, parent=account))
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+        solving.cancel()
+        await asyncio.wait({solving})
+        assert account.num_open == 0, f"after {num_turns} turns"
 
 
 async def test_more_tokens_do_not_help_a_solve_that_is_out_of_time() -> None:

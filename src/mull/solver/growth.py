@@ -36,7 +36,7 @@ from mull.core.steps import Step
 from mull.core.usage import Headroom, Limit, Usage, amount
 from mull.solver.recorder import Recorder
 from mull.solver.stopwatch import Stopwatch
-from mull.solver.stream import DeadlinePassedError, attributed, until
+from mull.solver.stream import DeadlinePassedError, attributed, in_time, until
 
 
 @dataclass(slots=True)
@@ -87,12 +87,41 @@ class Growth:
             seconds = await self.stopwatch.seconds_left()
             if seconds is not None and seconds <= 0:
                 return Refused(Limit.SECONDS, self.ledger.name)
-            flight = await self._reserve(await self._with_tokens_left(pending))
+            calls = await self._with_tokens_left(pending)
+            try:
+                flight, seconds = await self._reserve_in_time(calls, seconds)
+            except DeadlinePassedError:
+                return Refused(Limit.SECONDS, self.ledger.name)
             if isinstance(flight, Refused):
                 return flight
             if flight and not await self._fly(flight, seconds):
                 return Refused(Limit.SECONDS, self.ledger.name)
         return None
+
+    async def _reserve_in_time(
+        self, calls: Sequence[Call], seconds: float | None
+    ) -> "tuple[dict[BranchId, InFlight] | Refused, float | None]":
+        """What is reserved, and the time left after it: who pays may have others to wait for."""
+        if seconds is None:
+            return await self._reserve(calls), None
+        since, reserving = self.clock.now(), asyncio.ensure_future(self._reserve(calls))
+        try:
+            flight = await in_time(reserving, self.clock, seconds)
+        except BaseException:
+            await self._give_back(reserving)
+            raise
+        return flight, max(0.0, seconds - (self.clock.now() - since))
+
+    async def _give_back(
+        self, reserving: "asyncio.Task[dict[BranchId, InFlight] | Refused]"
+    ) -> None:
+        """What was granted in the very turn in which nobody wanted it any more."""
+        if not reserving.done() or reserving.cancelled() or reserving.exception() is not None:
+            return
+        granted = reserving.result()
+        if not isinstance(granted, Refused):
+            for each in granted.values():
+                await self.ledger.refund(each.reservation)
 
     async def _with_tokens_left(self, branches: Sequence[Branch]) -> list[Call]:
         """The branches as calls; those that a crash caught exactly at their limit end here."""

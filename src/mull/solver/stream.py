@@ -51,7 +51,9 @@ async def until(
         await ended(alarm)
 
 
-async def in_time(work: Coroutine[None, None, T], clock: Clock, seconds: float) -> T:
+async def in_time(
+    work: "Coroutine[None, None, T] | asyncio.Task[T]", clock: Clock, seconds: float
+) -> T:
     """The result of some work; if it takes longer it is cancelled, and `DeadlinePassedError`."""
     task, alarm = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(seconds))
     try:
