@@ -131,6 +131,17 @@ async def test_a_vote_ends_when_nothing_to_come_could_change_it() -> None:
     assert (await tied.solve(PROBLEM)).stop is StopReason.COMPLETED
 
 
+async def test_a_vote_that_was_cut_short_goes_on_where_more_is_wanted() -> None:
+    clock = VirtualClock()
+    vote = Spec("self_consistency", {"n": 12, "on_arrival": True})
+    policy = policy_of(clock, *(f" {answer}" for answer in "111122212121"))
+    controller = Quality(vote, Terms(width=4, quality=0.999, price=0.0))
+    solution = await solver_with(policy, vote, clock=clock, controller=controller).solve(PROBLEM)
+    assert len(solution.tree.branches()) == 12
+    assert len(solution.tree.cancelled) == 1
+    assert len(solution.tree.finished()) == 11
+
+
 async def test_a_wanted_quality_ends_with_the_first_accepted_answer() -> None:
     clock = VirtualClock()
     policy = policy_of(clock, " 41", " 42", " 42", " 43", " 44", " 45")

@@ -38,12 +38,10 @@ class SelfConsistency:
         return Ask(grow)
 
     def _is_settled(self, tree: SearchTree) -> bool:
-        """Whether the vote was, or can be, cut short: the lead is more than all that may come."""
-        if tree.cancelled:
-            return True
-        num_open = len(tree.pending())
+        """Whether the lead is more than all that may come, or that was cancelled and never will."""
+        unknown = len(tree.pending()) + len(tree.cancelled)
         votes = sorted(len(each.node_ids) for each in answer_classes(tree, self.answer_key))
-        return bool(num_open and votes) and votes[-1] > num_open + sum(votes[-2:-1])
+        return bool(unknown and votes) and votes[-1] > unknown + sum(votes[-2:-1])
 
     def select(self, tree: SearchTree) -> Candidate | None:
         """The answer with the most votes."""
