@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -119,6 +120,45 @@ async def test_an_acceptance_that_a_crash_cut_off_is_acted_upon_before_anything_
     solution = await solver_with(policy, CHECKED, IS_RIGHT, journal=journal).resume("it")
     assert (solution.answer, solution.stop) == ("42", StopReason.ACCEPTED)
     assert not policy.asked
+
+
+@dataclass(frozen=True, slots=True)
+class RaisesWhenClosed(Watched):
+    """Does not end well."""
+
+    async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
+        try:
+            async for outcome in Watched.expand(self, calls):
+                yield outcome
+        finally:
+            raise RuntimeError("no connection to close")
+
+
+@dataclass(frozen=True, slots=True)
+class SwallowsCancels(Watched):
+    """Ends as if nothing had been left to do."""
+
+    async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
+        with suppress(asyncio.CancelledError):
+            async for outcome in Watched.expand(self, calls):
+                yield outcome
+
+
+@pytest.mark.parametrize("kind", [RaisesWhenClosed, SwallowsCancels])
+@pytest.mark.parametrize("budget", [Budget(), Budget(max_seconds=99), Budget(max_tokens=800)])
+async def test_a_policy_that_takes_its_end_badly_loses_nobody_an_answer(
+    kind: type[Watched], budget: Budget
+) -> None:
+    clock, tenant = VirtualClock(), Ledger(name="tenant")
+    replies = by_sample({PROBLEM.statement: [" 42", " 1", " 2", " 3", " 4", " 5"]})
+    policy = kind(replies, clock=clock, delay=by_number)
+    solver = solver_with(policy, CHECKED, IS_RIGHT, clock=clock)
+    solution = await solver.solve(PROBLEM, budget=budget, parent=tenant)
+    assert (solution.answer, solution.stop) == ("42", StopReason.ACCEPTED)
+    assert len(solution.tree.cancelled) >= 4
+    assert not solution.tree.failures
+    assert len(policy.closed) == 1
+    assert (tenant.num_open, tenant.spent) == (0, solution.usage)
 
 
 async def test_a_vote_ends_when_nothing_to_come_could_change_it() -> None:

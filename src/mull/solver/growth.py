@@ -172,10 +172,13 @@ class Growth:
         except (BadInputError, LedgerError, StoreError):
             raise
         except MullError as error:
+            if _is_cancelled():  # and this is what the policy makes of it
+                raise asyncio.CancelledError from error
             await self._fail_rest(flight, error)
         finally:
             try:
-                await stream.aclose()
+                with suppress(PolicyError):  # nothing is lost that was asked for
+                    await stream.aclose()
             finally:
                 await self._discard(flight)
         return True
@@ -250,3 +253,9 @@ class Growth:
         if each.spent.calls:  # a step was reported, and with it the price of the prompt
             money -= self._quote(each.call.cut_to(0)).money_usd
         return Usage(discarded_tokens=each.num_loose, money_usd=money)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task was told to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -17,7 +17,7 @@ class DeadlinePassedError(Exception):
 
 async def attributed(stream: AsyncGenerator[T, None], what: str) -> AsyncGenerator[T, None]:
     """The stream's items; what it raises that is no error of ours is a `PolicyError` of `what`."""
-    async with aclosing(stream), boundary(PolicyError, what):
+    async with boundary(PolicyError, what), aclosing(stream):
         async for item in stream:
             yield item
 
