@@ -1,6 +1,7 @@
 """Spans: a collector is sent what solves and calls of a real server were, and no text of them."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -247,3 +248,13 @@ async def test_a_collector_that_is_not_there_holds_nobody_up() -> None:
     start = time.monotonic()
     await made.close()
     assert time.monotonic() - start < 15
+
+
+async def test_a_collector_that_says_nothing_holds_up_no_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}/v1/traces"
+        made = Tracing.to(Telemetry(address))
+        made.tracer.start_span("it").end()
+        start = time.monotonic()
+        await made.close()
+        assert time.monotonic() - start < 8

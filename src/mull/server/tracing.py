@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from threading import Thread
 
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
@@ -57,9 +58,14 @@ class Tracing:
         return cls(provider, provider.get_tracer("mull", __version__))
 
     async def close(self) -> None:
-        """Send what is there, within some seconds."""
-        await asyncio.to_thread(self.provider.force_flush, round(_LAST_SECONDS * 1000))
-        await asyncio.to_thread(self.provider.shutdown)
+        """Send what is there, within some seconds.
+
+        A collector that does not answer is asked again for as long as a minute, which nobody waits
+        for: the thread that does ends with the process.
+        """
+        last = Thread(target=self.provider.shutdown, name="last-spans", daemon=True)
+        last.start()
+        await asyncio.to_thread(last.join, _LAST_SECONDS)
 
     def join(self, headers: Mapping[str, str]) -> None:
         """What this task does belongs to the caller's trace, if the request names one."""
