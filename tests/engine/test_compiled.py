@@ -12,7 +12,7 @@ import torch
 from toy_batches import PUNCTUATION, Said, keep
 from toys import TOY, toy_decoder, write_toy_checkpoint
 
-from mull.core.errors import CheckpointError
+from mull.core.errors import EngineError
 from mull.core.expansion import Sampling
 from mull.engine import Engine, EngineSettings, Request, kept_code
 from mull.engine.batch import Batch
@@ -92,9 +92,9 @@ def test_nothing_is_drawn_from_what_is_no_distribution(
     for odd in (torch.nan, torch.inf):
         logits = torch.randn(3, 160)
         logits[1, 21] = odd
-        with pytest.raises(CheckpointError, match="not numbers"):
+        with pytest.raises(EngineError, match="not numbers"):
             draw(logits, chances(3, temperature), kernels)
-    with pytest.raises(CheckpointError, match="not numbers"):
+    with pytest.raises(EngineError, match="not numbers"):
         draw(torch.full((3, 160), -torch.inf), chances(3, temperature), kernels)
     low = draw(torch.full((3, 160), -1e31), chances(3, temperature), kernels)
     assert low.token_ids.tolist() == ([26, 80, 133] if temperature else [0, 0, 0])

@@ -10,12 +10,14 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from toy_batches import PROMPTS, PUNCTUATION, alone
-from toys import write_toy_checkpoint
+from toys import TOKENIZER, toy_decoder, write_toy_checkpoint
 
 from mull.core.errors import BadInputError, CheckpointError, EngineError
 from mull.core.expansion import Sampling
 from mull.engine import Boundary, Dtype, Engine, EngineSettings, Piece, Request
+from mull.models.checkpoint import save_checkpoint
 
 PATIENCE = 30.0
 
@@ -213,6 +215,20 @@ async def test_weights_that_cannot_be_read_are_a_checkpoint_error(tmp_path: Path
     with pytest.raises(CheckpointError, match="cannot read the weights") as caught:
         await Engine.start(settings_for(folder))
     assert caught.value.hint is not None
+
+
+async def test_a_model_that_says_no_numbers_stops_and_says_so(tmp_path: Path) -> None:
+    model = toy_decoder()
+    with torch.no_grad():
+        model.model.norm.weight[0] = torch.nan
+    save_checkpoint(tmp_path, model, TOKENIZER, dtype=torch.float32)
+    engine = await Engine.start(EngineSettings(tmp_path, PUNCTUATION))
+    try:
+        with pytest.raises(EngineError, match=r"^the model's logits are not numbers") as caught:
+            await collect(engine, [Request(PROMPTS[0], 0, 5)])
+        assert caught.value.hint is not None
+    finally:
+        await engine.close()
 
 
 async def test_settings_without_room_for_a_row_are_refused(folder: Path) -> None:

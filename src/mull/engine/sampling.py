@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mull.core.errors import CheckpointError
+from mull.core.errors import EngineError
 from mull.models.inference import Kernels
 
 LOWEST_TEMPERATURE: Final = 1e-30
@@ -99,7 +99,7 @@ def normalised(logits: Tensor) -> Tensor:
 def _refuse(is_nan: object) -> None:
     """Draw nothing from what is no distribution: it would read like an answer."""
     if is_nan:
-        raise CheckpointError(
+        raise EngineError(
             "the model's logits are not numbers",
             hint="its weights are damaged, or too large for the numerical format",
         )

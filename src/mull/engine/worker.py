@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-from mull.core.errors import CheckpointError
+from mull.core.errors import CheckpointError, EngineError
 from mull.engine.batch import Batch
 from mull.engine.blocks import BLOCK
 from mull.engine.cap import Cap
@@ -58,8 +58,9 @@ def main(descriptor: int) -> None:
         _serve(connection, *_opened(settings), owner)
     except (EOFError, ConnectionError):
         return  # the owner has closed the line or died
-    except CheckpointError as error:
-        _last_words(connection, Broken(error.message, error.hint, is_checkpoint=True))
+    except (CheckpointError, EngineError) as error:
+        is_checkpoint = isinstance(error, CheckpointError)
+        _last_words(connection, Broken(error.message, error.hint, is_checkpoint))
     except Exception as error:  # the process' boundary: whatever it is, the owner must hear of it
         _last_words(connection, Broken(f"{type(error).__name__}: {error}"))
         raise
