@@ -45,9 +45,11 @@ class Gardener:
         """One change."""
         often, seldom = (self.ask, self.judge) if self.is_thorough else (self.grow, self.ask)
         self.rng.choice((often, often, often, seldom, self.judge))()
-        while self.is_thorough and self.tree.pending():
-            self.grow()
         if self.is_thorough:
+            self.end_all()
+            for each in surveyed(self.tree, self.rules).rollouts(self.tree):
+                self.tree.ask(each)
+            self.end_all()
             self.judge_all()
 
     def ask(self) -> None:
@@ -76,6 +78,10 @@ class Gardener:
         index = len(self.tree.chain(branch.id))
         step = Step(f" {letter}\n", is_final=is_final)
         self.tree.grow(Grown(branch.id, index, step, Usage(visible_tokens=2), finish))
+
+    def end_all(self) -> None:
+        while self.tree.pending():
+            self.grow()
 
     def judge_all(self) -> None:
         """Whatever a search would ask for."""
@@ -144,6 +150,39 @@ def test_a_survey_finds_what_a_walk_by_levels_finds(evaluation: Evaluation, seed
     }
     for node_id, (visits, total) in sums(tree, rules, levels).items():
         assert (places[node_id].visits, places[node_id].total) == (visits, pytest.approx(total))
+
+
+@pytest.mark.parametrize("evaluation", Evaluation)
+def test_a_state_reached_again_counts_for_the_place_that_reached_it_last(
+    evaluation: Evaluation,
+) -> None:
+    rules, tree = replace(RULES, evaluation=evaluation), SearchTree(PROBLEM, "m@1", 0)
+
+    def drawn(parent: NodeId, depth: int, letter: str) -> NodeId:
+        step = rules.step(tree, tree.node(parent), depth)
+        assert step is not None
+        (branch,) = tree.ask(step)
+        usage = Usage(visible_tokens=2)
+        node = tree.grow(Grown(branch.id, 0, Step(f" {letter}\n"), usage, Finish.STEP))
+        for each in surveyed(tree, rules).rollouts(tree):
+            (rolled,) = tree.ask(each)
+            end = Step(" A\n", is_final=True)
+            tree.grow(Grown(rolled.id, 0, end, usage, Finish.STOP))
+        while requests := surveyed(tree, rules).missing(tree):
+            for each in requests:
+                tree.judge(each.node_id, Score(0.25, Source(each.verifier, "1")))
+        return node.id
+
+    one, other = drawn(tree.root, 0, "a"), drawn(tree.root, 0, "b")
+    drawn(one, 1, "c")
+    before = surveyed(tree, rules)
+    before.back_up()
+    drawn(other, 1, "c")
+    after, fresh = surveyed(tree, rules), Survey(rules)
+    assert after is before, "it goes on from where it was"
+    assert fresh.keep_up(tree)
+    assert known(after, tree) == known(fresh, tree)
+    assert [place.visits for place in after.levels[1]] == [2, 2]
 
 
 @dataclass(slots=True)
