@@ -2,7 +2,7 @@
 
 import pytest
 
-from mull.evaluation.reward_audit import best, curves, ranked, supported, weighted_vote
+from mull.evaluation.reward_audit import best, curves, left_out, ranked, supported, weighted_vote
 from mull.evaluation.reward_samples import Sample
 
 
@@ -110,6 +110,8 @@ def test_an_answer_that_the_policy_slipped_into_is_not_chosen_however_it_is_valu
     }
     assert chosen == 1.0
     assert supported(answers, values, 0.001) == (answers, values), "at the threshold it counts"
+    more = [*answers, sample(3), sample(4), sample(5)]
+    assert left_out(more, 0.002) == (0.0, 0.25)
 
 
 def test_what_more_samples_add_or_take_is_told_on_the_same_problems() -> None:

@@ -13,7 +13,7 @@ from mull.cli.output import say, show
 from mull.cli.watching import shown
 from mull.core.problem import AnswerKind
 from mull.engine import Dtype
-from mull.evaluation.reward_audit import Curve, Ranked, curves, ranked, supported
+from mull.evaluation.reward_audit import Curve, Ranked, curves, left_out, ranked, supported
 from mull.evaluation.reward_samples import SampleFolder, SamplePlan
 from mull.verifiers.reward import RewardVerifier
 
@@ -73,6 +73,9 @@ def audit(
     }
     found = curves(problems, ns, rules)
     _show(tables, found)
+    if support:
+        right, wrong = left_out((each for drawn in samples.values() for each in drawn), support)
+        show(f"no opinion of {right:.1%} of the right answers and {wrong:.1%} of the wrong ones")
     _write(out / "audit.json", tables, found)
 
 

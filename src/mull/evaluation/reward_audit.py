@@ -5,7 +5,7 @@ The unit of every interval is the problem. Axes: P problems, S samples a problem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -30,6 +30,15 @@ def supported(samples: list[Sample], values: Sequence[list[float]], least: float
     """No opinion of samples with a token that the policy gave less than `least`."""
     pairs = zip(samples, values, strict=True)
     return samples, [said if sample.least >= least else [] for sample, said in pairs]
+
+
+def left_out(samples: Iterable[Sample], least: float) -> tuple[float, float]:
+    """The shares of right and of wrong answers that have such a token."""
+    found = {True: [0, 0], False: [0, 0]}
+    for sample in samples:
+        found[sample.is_right][sample.least < least] += 1
+    right, wrong = (out / max(1, kept + out) for kept, out in (found[True], found[False]))
+    return right, wrong
 
 
 class Ranked(NamedTuple):
