@@ -89,6 +89,11 @@ class Row:
     count: int | None = None
     """Problems, where it is too dear for those of the stage."""
 
+    @property
+    def searches(self) -> frozenset[str]:
+        """What the row is for beside the samplers that they are held against, if it has any."""
+        return frozenset(self.strategies) - {*SAMPLED} or frozenset(self.strategies)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -187,7 +192,7 @@ def config_of(stage: Stage, row: Row, guide: str, asked: argparse.Namespace) -> 
     return EvalConfig(
         problems,
         (asked.model,),
-        tuple(each for each in row.strategies if each in asked.strategies),
+        tuple(each for each in row.strategies if each in {*SAMPLED, *asked.strategies}),
         budgets=row.budgets,
         rollouts=stage.rollouts,
         verifier=None if checker is None else checker.source.verifier,
@@ -207,7 +212,7 @@ async def run(asked: argparse.Namespace) -> None:
     bench = Bench(judges, rows=asked.rows, workers=asked.workers, bank=asked.out / "bank")
     for number, row in enumerate(stage.rows):
         is_wanted = row.level in asked.levels and {*row.budgets} <= {*asked.budgets}
-        if not is_wanted or not {*row.strategies} & {*asked.strategies}:
+        if not is_wanted or not row.searches & {*asked.strategies}:
             continue
         config = config_of(stage, row, guide.source.verifier, asked)
         rare = f"-{asked.rarity}" if stage.is_rare else ""
@@ -245,7 +250,13 @@ def main() -> None:
     parser.add_argument("--guide", default="mull-prm")
     parser.add_argument("--levels", type=int, nargs="+", default=LEVELS, choices=LEVELS)
     parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS, choices=BUDGETS)
-    parser.add_argument("--strategies", nargs="+", default=ALL, choices=ALL, help="only these")
+    parser.add_argument(
+        "--strategies",
+        nargs="+",
+        default=ALL,
+        choices=ALL,
+        help="of the searches only these; what they are held against is always there",
+    )
     parser.add_argument("--count", type=int, help="problems a level, fewer than the plan has")
     parser.add_argument("--rarity", type=int, default=RARITY, help="of the hard stages' problems")
     parser.add_argument("--workers", type=int, default=1)
