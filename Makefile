@@ -12,7 +12,7 @@ BASE_TESTS := $(wildcard $(addprefix tests/,\
 	policies/test_anthropic.py policies/test_gemini.py policies/test_hosted_faults.py \
 	policies/test_scheduling.py policies/test_scheduling_queue.py server/test_chat.py \
 	policies/test_openai_dialects.py policies/test_openai_faults.py policies/test_openai_reader.py \
-	policies/test_priced.py \
+	policies/test_http.py policies/test_priced.py \
 	test_public_api.py test_examples.py))
 
 .PHONY: setup demo test test-base test-full test-node test-vllm lint clean

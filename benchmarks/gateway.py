@@ -173,6 +173,8 @@ async def mull(bare: str, python: str = sys.executable) -> AsyncGenerator[tuple[
         async with running(command, stderr=subprocess.PIPE, text=True) as gateway:
             line = gateway.stderr.readline()
             while " at http" not in line:
+                if not line:
+                    raise SystemExit("`mull serve` did not start")
                 line = gateway.stderr.readline()
             say_ready(gateway.pid, time.perf_counter() - started)
             yield line.split(" at ")[1].strip(), gateway.pid

@@ -12,9 +12,8 @@ from mull.policies.priced import PricedPolicy, Prices
 from mull.policies.remote.wires import BYTES_A_TOKEN
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
-
     from mull.policies.remote.client import Client
+    from mull.policies.remote.connection import Response
 
 
 _SHOWN: Final = 300
@@ -35,14 +34,13 @@ class Passage:
     """How much the model is to reason where a request does not say."""
 
     @asynccontextmanager
-    async def post(self, path: str, body: bytes) -> "AsyncGenerator[ClientResponse, None]":
+    async def post(self, path: str, body: bytes) -> "AsyncGenerator[Response, None]":
         """Its answer to a request, of whatever status. No redirect is followed with the key."""
-        client = self.client
-        headers: Mapping[str, str] = {**client.headers, "content-type": "application/json"}
-        async with client.session.post(
-            client.address.at(path), data=body, headers=headers, allow_redirects=False
-        ) as response:
+        response = await self.client.ask("POST", path, body)
+        try:
             yield response
+        finally:
+            response.close()
 
     def message_in(self, data: bytes) -> str:
         """What an answer that is an error says, in a line and without the key."""

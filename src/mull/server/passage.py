@@ -8,17 +8,17 @@ and the difference between an answer and a failure. Nothing is journalled.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from mull.build import Passage, check_priced
 from mull.core.ledger import Refused
 from mull.core.usage import Budget, Usage
 from mull.policies.remote.client import RETRYABLE_STATUS, seconds_to_wait
+from mull.policies.remote.connection import Response
 from mull.server.accounts import Payer
 from mull.server.chat_request import MAX_CHOICES, StreamOptions, count
 from mull.server.errors import ApiError, refuse, upstream_failed
@@ -116,18 +116,18 @@ class Passing:
                     await self._stream(response)
                 else:
                     await self._whole(await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except OSError as error:
             message = f"the server of model `{self.head.model}` broke off: {type(error).__name__}"
             raise upstream_failed(message, retryable=True) from error
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
+    async def _refusal(self, response: Response) -> ApiError:
         """Its refusal in its own words, where they are for the client."""
         name, status = self.head.model, response.status
         if status in _OWN:
             message = f"the server of model `{name}` does not accept this server's key"
             return upstream_failed(message, retryable=False)
         told = self.passage.message_in(await response.read())
-        wait = seconds_to_wait(response.headers.get("Retry-After"))
+        wait = seconds_to_wait(response.headers.get("retry-after"))
         if 400 <= status < 500:
             kind = "rate_limit_error" if status == 429 else "invalid_request_error"
             return ApiError(status, told or f"model `{name}` refuses", kind=kind, retry_after=wait)
@@ -150,26 +150,25 @@ class Passing:
             raise upstream_failed(message, retryable=False)
         await self.exchange.send_bytes(data, ((b"content-type", b"application/json"),))
 
-    async def _stream(self, response: aiohttp.ClientResponse) -> None:
-        chunks = response.content.iter_any()
+    async def _stream(self, response: Response) -> None:
         is_stream = response.content_type == "text/event-stream"
-        first = await self._first(chunks) if is_stream else b""
+        first = await self._first(response) if is_stream else b""
         if not first:
             message = f"the server of model `{self.head.model}` gave no stream"
             raise upstream_failed(message, retryable=is_stream)
         async with self.exchange.event_stream():
             await self.exchange.send_events(first)
             self.exchange.first_text = time.perf_counter()
-            async for chunk in chunks:
+            while chunk := await response.some():
                 if ready := self._ready(chunk):
                     await self.exchange.send_events(ready)
             if not self.is_whole:
                 message = f"the server of model `{self.head.model}` broke off its stream"
                 raise upstream_failed(message, retryable=True)
 
-    async def _first(self, chunks: AsyncIterator[bytes]) -> bytes:
+    async def _first(self, response: Response) -> bytes:
         """The first events; until they are there, a failure still has a status of its own."""
-        async for chunk in chunks:
+        while chunk := await response.some():
             if ready := self._ready(chunk):
                 return ready
         return b""

@@ -51,7 +51,7 @@ class Address:
         """Read an address; `BadInputError` if it is no http URL or holds a password."""
         try:
             parts = urlsplit(text)
-            _ = parts.port
+            _ = parts.port, (parts.hostname or "").encode("idna")
         except ValueError as error:
             raise BadInputError(f"`{text}` is no address: {error}") from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:

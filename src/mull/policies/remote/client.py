@@ -9,21 +9,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from json import JSONEncoder
 from types import MappingProxyType
 from typing import Final
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from mull.core.codec import Json
 from mull.core.errors import MullError
 from mull.policies.remote.address import Address, ApiKey
+from mull.policies.remote.connection import Response
 from mull.policies.remote.fields import NOTHING, Fields, fields_of, items_of, parse, text_of
+from mull.policies.remote.pool import Pool
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _SHOWN: Final = 300
 """Characters of a server's own words in a message."""
 _LINE_LIMIT: Final = 8 * 2**20
 """Bytes of one event; beyond it the server is broken."""
+
+_encoded: Final = JSONEncoder(separators=(",", ":")).encode
 
 
 class CallError(MullError):
@@ -58,7 +62,7 @@ class Timeouts:
 class Client:
     """One connection pool to one server."""
 
-    session: aiohttp.ClientSession = field(repr=False)
+    pool: Pool = field(repr=False)
     address: Address
     key: ApiKey | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
@@ -66,12 +70,12 @@ class Client:
     async def get(self, path: str) -> Fields:
         """The JSON object at a path; `CallError` if there is none."""
         async with self._request("GET", path, None) as response:
-            return self._object(await response.read(), response)
+            return self._object(await response.read(), response, path)
 
     async def post(self, path: str, body: Mapping[str, Json]) -> Fields:
         """The JSON object a request is answered with; `CallError` if there is none."""
         async with self._request("POST", path, body) as response:
-            return self._object(await response.read(), response)
+            return self._object(await response.read(), response, path)
 
     async def events(self, path: str, body: Mapping[str, Json]) -> AsyncGenerator[Fields, None]:
         """The JSON events a request is answered with: one, if the server does not stream.
@@ -80,11 +84,11 @@ class Client:
         server ends it; whether that was too early is for the reader to judge.
         """
         async with self._request("POST", path, body) as response:
-            if not response.content_type.startswith("text/event-stream"):
-                yield self._object(await response.read(), response)
+            if response.content_type != "text/event-stream":
+                yield self._object(await response.read(), response, path)
                 return
             rest = b""
-            async for chunk in response.content.iter_any():
+            while chunk := await response.some():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if not line.startswith(b"data:"):
@@ -92,33 +96,38 @@ class Client:
                     data = line[5:].strip()
                     if data == b"[DONE]":
                         return
-                    yield self._object(data, response)
+                    yield self._object(data, response, path)
                 if len(rest) > _LINE_LIMIT:
-                    raise CallError(f"`{response.url}` sent an event without an end")
+                    raise CallError(f"`{self.address.at(path)}` sent an event without an end")
+
+    async def ask(self, method: str, path: str, body: bytes | None) -> Response:
+        """The answer to a request, whatever its status; see `Pool.ask`."""
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        place = self.address.at(path).removeprefix(self.pool.root)
+        return await self.pool.ask(method, place, {**self.headers, **kind}, body)
 
     @asynccontextmanager
     async def _request(
         self, method: str, path: str, body: Mapping[str, Json] | None
-    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    ) -> AsyncGenerator[Response, None]:
         """An answer that is not an error; it is closed at the end unless it was read to its end."""
-        url = self.address.at(path)
         try:
-            async with self.session.request(
-                method,
-                url,
-                json=body,
-                headers=self.headers,
-                allow_redirects=False,  # a key goes nowhere else
-            ) as response:
+            response = await self.ask(
+                method, path, None if body is None else _encoded(body).encode()
+            )
+            try:
                 if response.status != 200:
-                    raise self._refusal(response, await response.read())
+                    raise self._refusal(response, await response.read(), path)
                 yield response
+            finally:
+                response.close()
         except TimeoutError as error:
-            raise CallError(f"`{url}` is silent: {_brief(error)}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise CallError(f"`{url}` broke off: {self._safe(_brief(error))}") from error
+            raise CallError(f"`{self.address.at(path)}` is silent: {_brief(error)}") from error
+        except OSError as error:
+            told = self._safe(_brief(error))
+            raise CallError(f"`{self.address.at(path)}` broke off: {told}") from error
 
-    def _object(self, data: bytes, response: aiohttp.ClientResponse) -> Fields:
+    def _object(self, data: bytes, response: Response, path: str) -> Fields:
         try:
             value = parse(data)
         except ValueError:
@@ -126,22 +135,24 @@ class Client:
         found = fields_of(value)
         if not found:
             kind, shown = response.content_type, self._safe(data.decode("utf-8", "replace"))
-            raise CallError(f"`{response.url}` answered {kind}, not a JSON object: {shown!r}")
+            where = self.address.at(path)
+            raise CallError(f"`{where}` answered {kind}, not a JSON object: {shown!r}")
         if "error" in found and found["error"] is not None:
-            raise CallError(f"`{response.url}` says: {self._safe(_told(found) or str(found))}")
+            told = self._safe(_told(found) or str(found))
+            raise CallError(f"`{self.address.at(path)}` says: {told}")
         return found
 
-    def _refusal(self, response: aiohttp.ClientResponse, data: bytes) -> CallError:
+    def _refusal(self, response: Response, data: bytes, path: str) -> CallError:
         try:
             found = _first(parse(data))
         except ValueError:
             found = NOTHING
         told = _told(found) or data.decode("utf-8", "replace")
         return CallError(
-            f"`{response.url}` answered {response.status}: {self._safe(told)}",
+            f"`{self.address.at(path)}` answered {response.status}: {self._safe(told)}",
             status=response.status,
             retryable=response.status in RETRYABLE_STATUS,
-            retry_after=seconds_to_wait(response.headers.get("Retry-After")) or _retry_delay(found),
+            retry_after=seconds_to_wait(response.headers.get("retry-after")) or _retry_delay(found),
         )
 
     def _safe(self, text: str) -> str:
@@ -165,17 +176,20 @@ async def open_client(
     Without `keeps_alive` every request has a connection of its own. `headers` carry the key where
     it is not a bearer's.
     """
-    timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=timeouts.connect, sock_read=timeouts.silent
-    )
     if headers is None:
         headers = {"Authorization": f"Bearer {key.secret}"} if key else {}
-    async with aiohttp.ClientSession(
-        timeout=timeout,
-        connector=aiohttp.TCPConnector(limit=max_in_flight, force_close=not keeps_alive),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
-        yield Client(session, address, key, MappingProxyType(dict(headers)))
+    parts = urlsplit(address.url)
+    pool = Pool(
+        f"{parts.scheme}://{parts.netloc}",
+        timeouts.connect,
+        timeouts.silent,
+        max_in_flight,
+        keeps_alive,
+    )
+    try:
+        yield Client(pool, address, key, MappingProxyType(dict(headers)))
+    finally:
+        await pool.close()
 
 
 def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float | None:
