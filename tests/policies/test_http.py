@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -16,6 +17,7 @@ from mull.core.errors import BadInputError
 from mull.policies.remote import connection as connections
 from mull.policies.remote import pool as pools
 from mull.policies.remote.address import Address
+from mull.policies.remote.client import seconds_to_wait
 from mull.policies.remote.connection import Connection, Response
 from mull.policies.remote.pool import Pool
 
@@ -283,7 +285,7 @@ def test_a_connection_that_the_server_closed_is_not_used(run: Run) -> None:
 def test_a_connection_that_nobody_used_for_long_is_not_trusted(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pools, "_IDLE", 0.01)
+    monkeypatch.setattr(pools, "IDLE", 0.01)
 
     async def scenario() -> None:
         async with serving(says(SIZED)) as behind, pooled(behind.root) as pool:
@@ -403,6 +405,146 @@ def test_a_slow_reader_lets_the_server_wait_and_misses_nothing(run: Run) -> None
     run(scenario)
 
 
+def test_what_we_break_off_is_not_whole(run: Run) -> None:
+    """Its end was never told, and the connection ended: but it was us who ended it."""
+    half = HEAD + b"\r\n" + BODY[:10]
+
+    async def scenario() -> None:
+        async with (
+            serving(says_once(half, b"", pause=30)) as behind,
+            pooled(behind.root, silent=0.1) as pool,
+        ):
+            response = await pool.ask("GET", "/", {})
+            await asyncio.sleep(0.3)  # nobody reads while it is found to be silent
+            assert await response.some() == BODY[:10]
+            with pytest.raises(TimeoutError):
+                await response.some()
+            response.close()
+            response = await pool.ask("GET", "/", {})
+            await asyncio.sleep(0.05)
+            await pool.close()
+            await response.some()
+            with pytest.raises(ConnectionAbortedError):
+                await response.some()
+            response.close()
+
+    run(scenario)
+
+
+def test_no_request_is_sent_where_the_server_has_ended() -> None:
+    """Between its end and the loss of the connection lies a turn of the loop."""
+
+    async def scenario() -> None:
+        response, connection, _ = await fed(SIZED, [], ends=False)
+        assert await everything(response) == BODY
+        response.close()
+        assert connection.is_idle
+        connection.eof_received()
+        assert not connection.is_idle
+        connection.connection_lost(None)
+
+    asyncio.run(scenario())
+
+
+def test_a_refusal_of_what_is_still_being_sent_is_read(run: Run) -> None:
+    def asks(behind: Behind) -> Asks:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\n\r\ntoo large")
+            writer.write_eof()
+            await asyncio.sleep(10)
+
+        return handle
+
+    async def scenario() -> None:
+        async with serving(asks) as behind, pooled(behind.root) as pool:
+            response = await pool.ask("POST", "/", {}, b"x" * 50_000_000)
+            assert (response.status, await response.read()) == (413, b"too large")
+            response.close()
+
+    run(scenario)
+
+
+def test_what_follows_an_answer_changes_nothing_of_it(run: Run) -> None:
+    evil = HEAD.replace(b"application/json", b"evil/x") + b"Content-Encoding: gzip\r\n\r\nevil"
+    trailers = CHUNKED[:-2] + b"Content-Type: evil/x\r\nRetry-After: 99\r\n\r\n"
+    below = b"HTTP/1.1 099 Odd\r\nContent-Length: 4\r\n\r\nEVIL" + SIZED
+
+    async def scenario() -> None:
+        for answer in (SIZED + evil, trailers, below):
+            async with serving(says_once(answer)) as behind, pooled(behind.root) as pool:
+                response = await pool.ask("GET", "/", {})
+                assert await response.read() == BODY
+                assert response.content_type == "application/json"
+                assert "retry-after" not in response.headers
+                response.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("endless", [b"X: y\r\n", b"Z" * 1_000], ids=["trailers", "one"])
+def test_what_brings_nothing_is_cut(run: Run, endless: bytes) -> None:
+    def asks(behind: Behind) -> Asks:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await behind.read(reader)
+            writer.write(CHUNKED[:-2] + b"A: ")
+            while True:
+                writer.write(endless)
+                await writer.drain()
+
+        return handle
+
+    async def scenario() -> None:
+        async with serving(asks) as behind, pooled(behind.root) as pool:
+            with pytest.raises(ConnectionError, match="headers and the like"):
+                await get(pool)
+
+    run(scenario)
+
+
+def test_a_reader_who_is_done_keeps_the_connection_of_an_answer_that_ends(run: Run) -> None:
+    first, end = CHUNKED[:-5], CHUNKED[-5:]
+
+    def asks(behind: Behind) -> Asks:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for number in range(6):
+                await behind.read(reader)
+                writer.write(first)
+                await writer.drain()
+                await asyncio.sleep(0.005 if number < 5 else 5)
+                writer.write(end)
+
+        return handle
+
+    async def scenario() -> None:
+        async with serving(asks) as behind, pooled(behind.root, limit=1) as pool:
+            for number in range(7):
+                response = await pool.ask("GET", "/", {})
+                size = 0
+                while size < len(BODY):
+                    size += len(await response.some())
+                response.is_done = True
+                response.close()
+                assert behind.num_connections == (1 if number < 6 else 2)
+
+    run(scenario)
+
+
+def test_a_closed_pool_makes_no_connection(run: Run) -> None:
+    async def scenario() -> None:
+        async with serving(says_once(b"", pause=30)) as behind:
+            async with pooled(behind.root, limit=1) as pool:
+                asking = [asyncio.create_task(get(pool)) for _ in range(3)]
+                await asyncio.sleep(0.05)
+            found = await asyncio.gather(*asking, return_exceptions=True)
+            assert [type(each) for each in found] == [ConnectionAbortedError] * 3
+            with pytest.raises(ConnectionAbortedError):
+                await get(pool)
+            assert behind.num_connections == 1
+
+    run(scenario)
+
+
 def test_an_answer_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_LONGEST_BODY", 100_000)
     monkeypatch.setattr(connections, "_LONGEST_HEAD", 1_000)
@@ -410,7 +552,10 @@ def test_an_answer_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch)
     head = HEAD + b"X: y\r\n" * 300
 
     async def scenario() -> None:
-        for answer, told in ((body, "more than 100,000 bytes"), (head, "head of more than 1,000")):
+        for answer, told in (
+            (body, "more than 100,000 bytes"),
+            (head, "more than 1,000 bytes of headers"),
+        ):
             async with (
                 serving(says_once(answer, b"", pause=1)) as behind,
                 pooled(behind.root) as pool,
@@ -516,6 +661,40 @@ def test_nobody_there_is_said(run: Run) -> None:
     run(scenario)
 
 
+def test_who_did_not_answer_comes_last_and_the_last_has_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_FIRST", 0.05)
+    monkeypatch.setattr(pools, "_RESOLVED", 0.0)
+    tried = list[str]()
+
+    async def scenario() -> None:
+        async with (
+            serving(says(SIZED)) as behind,
+            pooled(behind.root, keeps_alive=False, connect=2) as pool,
+        ):
+            loop, port = asyncio.get_running_loop(), int(behind.root.rpartition(":")[2])
+            connect = loop.create_connection
+
+            async def addresses(*_: object, **__: object) -> list[object]:
+                return [(0, 0, 0, "", (each, port)) for each in ("dead", "slow")]
+
+            async def connecting(factory: Any, host: str, port: int, **rest: Any) -> Any:
+                tried.append(host)
+                await asyncio.sleep(30 if host == "dead" else 0.2)
+                return await connect(factory, "127.0.0.1", port, **rest)
+
+            monkeypatch.setattr(loop, "getaddrinfo", addresses)
+            monkeypatch.setattr(loop, "create_connection", connecting)
+            assert await get(pool) == BODY
+            with pytest.raises(TimeoutError):  # now the slow one has little time, the dead one all
+                await get(pool)
+            assert tried == ["dead", "slow", "slow", "dead"]
+            assert await get(pool) == BODY
+
+    asyncio.run(scenario())
+
+
 def test_connecting_has_its_own_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(_: Pool) -> list[tuple[str, int]]:
         await asyncio.sleep(30)
@@ -558,6 +737,35 @@ def test_a_certificate_must_be_trusted(run: Run, monkeypatch: pytest.MonkeyPatch
         run(trusted)
     finally:
         pools._trusted.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+
+def test_over_tls_an_answer_whose_length_is_not_told_is_none(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(CERTIFICATES / "cert.pem", CERTIFICATES / "key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "cert.pem"))
+
+    async def scenario() -> None:
+        async with (
+            serving(says_once(UNTIL_CLOSED), secure=secure) as behind,
+            pooled(behind.root) as pool,
+        ):
+            with pytest.raises(ConnectionError, match="ended before"):
+                await get(pool)
+
+    pools._trusted.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    try:
+        run(scenario)
+    finally:
+        pools._trusted.cache_clear()  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    "header", ["inf", "1e400", "nan", f"Mon, 01 Jan {'9' * 40} 00:00:00 GMT", "soon", "-inf"]
+)
+def test_a_wait_that_is_none_is_not_read(header: str) -> None:
+    assert seconds_to_wait(header) is None
 
 
 def test_a_name_that_no_host_has_is_refused() -> None:

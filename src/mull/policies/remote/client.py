@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from json import JSONEncoder
+from math import isfinite, nan
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
@@ -95,6 +96,7 @@ class Client:
                         continue  # comments, event names and the blank lines between events
                     data = line[5:].strip()
                     if data == b"[DONE]":
+                        response.is_done = True
                         return
                     yield self._object(data, response, path)
                 if len(rest) > _LINE_LIMIT:
@@ -197,15 +199,20 @@ def seconds_to_wait(header: str | None, *, now: datetime | None = None) -> float
     if header is None:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
     except ValueError:
-        pass
+        seconds = _seconds_until(header, now or datetime.now(UTC))
+    return max(0.0, seconds) if isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    """Not finite for what is no date."""
     try:
-        until = parsedate_to_datetime(header)
-    except ValueError:
-        return None
+        until = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return nan
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
+    return (until - now).total_seconds()
 
 
 def _first(answer: object) -> Fields:

@@ -13,8 +13,14 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 _READ_AHEAD: Final = 2**18
 """Bytes of an answer that wait for their reader; beyond it the server has to wait too."""
 _LONGEST_HEAD: Final = 2**17
+"""Bytes that bring nothing of the body, one after the other."""
 _LONGEST_BODY: Final = 2**26
 """Bytes of an answer that is read whole; beyond them the server is broken."""
+_CODED: Final = "transfer-encoding"
+_LINGER: Final = 0.05
+"""Seconds in which an answer that nobody needs the end of may end, to keep its connection."""
+IDLE: Final = 15.0
+"""Seconds after which a connection that nobody used is not trusted to be there still."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,17 +35,23 @@ class Response:
     """By their names in small letters."""
     is_whole: bool = False
     """Whether its end has come."""
+    is_done: bool = False
+    """Set by its reader, who needs nothing that is still to come but its end."""
     may_keep: bool = False
     """Whether the connection can carry another request after it."""
     _parser: HttpResponseParser = field(init=False, repr=False)
     _is_begun: bool = False
     """Whether the head is complete."""
-    _num_head: int = 0
+    _num_empty: int = 0
+    """Bytes since the last that belonged to the body."""
     _chunks: list[bytes] = field(default_factory=list[bytes], repr=False)
     _size: int = 0
     _failure: OSError | None = None
     _waiter: asyncio.Future[None] | None = None
     _is_closed: bool = False
+    _farewell: asyncio.TimerHandle | None = None
+    """Until when the end may come after the answer was closed."""
+    _has_left: bool = False
 
     def __post_init__(self) -> None:
         self._parser = HttpResponseParser(self)
@@ -53,8 +65,8 @@ class Response:
         """Wait for the head."""
         while not self._is_begun:
             await self._more()
-        coding = self.headers.get("content-encoding", "identity").lower()
-        if coding != "identity":
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        if coding not in {"", "identity"}:
             raise ConnectionError(f"an answer in the coding `{coding}`, which was not asked for")
 
     async def some(self) -> bytes:
@@ -80,40 +92,51 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back, or end it where the answer is not over: the server may stop."""
-        if not self._is_closed:
-            self._is_closed = True
-            self.connection.leave()
-            del self._parser  # which holds this
-            self.on_close(self)
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self.is_done and not self.is_whole and self._failure is None:
+            self._farewell = asyncio.get_running_loop().call_later(_LINGER, self._let_go)
+        else:
+            self._let_go()
 
     def feed(self, data: bytes) -> None:
         """Take in more from the server; OSError for what is no HTTP."""
+        if self.is_whole:
+            raise ConnectionError("something came after the answer")
+        self._num_empty += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             raise ConnectionError(f"what came is no answer: {error}") from error
-        if not self._is_begun:
-            self._num_head += len(data)
-            if self._num_head > _LONGEST_HEAD:
-                raise ConnectionError(f"a head of more than {_LONGEST_HEAD:,} bytes")
+        if self._num_empty > _LONGEST_HEAD:
+            raise ConnectionError(f"more than {_LONGEST_HEAD:,} bytes of headers and the like")
         self._wake()
 
     def end(self, error: OSError | None) -> None:
-        """The connection is gone. That ends an answer whose length was not told."""
-        lengths = ("content-length", "transfer-encoding")
-        if error is None and self._is_begun and not any(each in self.headers for each in lengths):
+        """The connection is gone. That ends an answer whose length was not told.
+
+        But for TLS: there nobody tells such an end from one that somebody in between has made.
+        """
+        if self.is_whole or self._failure is not None:
+            self._wake()
+            return
+        is_endless = not any(each in self.headers for each in ("content-length", _CODED))
+        if error is None and self._is_begun and is_endless and not self.connection.is_safe:
             self.is_whole = True
-        if not self.is_whole and self._failure is None:
+        else:
             self._failure = error or ConnectionError("the connection ended before the answer did")
         self._wake()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take in a header."""
+        """Take in a header; those after the body, and after the answer, mean nothing here."""
+        if self._is_begun:
+            return
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """Take in the end of the head; that of a preliminary answer is none."""
-        if self.is_whole:
+        if self._is_begun:
             return
         self.status = self._parser.get_status_code()
         if self.status < 200:
@@ -123,8 +146,9 @@ class Response:
 
     def on_body(self, data: bytes) -> None:
         """Take in a piece of the body."""
-        if self.is_whole:
+        if self.is_whole or not self._is_begun:
             return
+        self._num_empty = 0
         self._chunks.append(data)
         self._size += len(data)
         if self._size > _READ_AHEAD:
@@ -152,6 +176,18 @@ class Response:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._farewell is not None and (self.is_whole or self._failure is not None):
+            asyncio.get_running_loop().call_soon(self._let_go)
+
+    def _let_go(self) -> None:
+        if self._has_left:
+            return
+        self._has_left = True
+        if self._farewell is not None:
+            self._farewell.cancel()
+        self.connection.leave()
+        del self._parser  # which holds this
+        self.on_close(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -160,6 +196,8 @@ class Connection(asyncio.Protocol):
 
     silent: float
     """Seconds without a byte after which the server counts as gone."""
+    is_safe: bool = False
+    """Whether it goes over TLS."""
     is_open: bool = False
     idle_since: float = 0.0
     _transport: asyncio.Transport = field(init=False, repr=False)
@@ -226,6 +264,12 @@ class Connection(asyncio.Protocol):
         except OSError as error:
             self.abort(error)
 
+    def eof_received(self) -> None:
+        """Nothing more will come: no request is to be sent that way."""
+        self.is_open = False
+        if self._response is not None:
+            self._response.end(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self.is_open = False
@@ -233,17 +277,21 @@ class Connection(asyncio.Protocol):
             self._alarm.cancel()
             self._alarm = None
         if self._response is not None:
-            self._response.end(exc if isinstance(exc, OSError) else None)
+            error = exc if exc is None or isinstance(exc, OSError) else ConnectionError(str(exc))
+            self._response.end(error)
             self._response = None
 
     def _listen(self) -> None:
-        """See whether the server has been silent for too long."""
+        """See whether the server has been silent, or the connection idle, for too long."""
         self._alarm = None
-        if self._response is None or self._response.is_whole:
-            return
         loop = asyncio.get_running_loop()
-        left = self.silent if self._is_paused else self._heard + self.silent - loop.time()
-        if left <= 0:
-            self.abort(TimeoutError(f"nothing came for {self.silent:g} s"))
-        else:
+        is_waiting = self._response is not None and not self._response.is_whole
+        left = self._heard + (self.silent if is_waiting else IDLE) - loop.time()
+        if is_waiting and self._is_paused:
+            left = self.silent
+        if left > 0:
             self._alarm = loop.call_later(left, self._listen)
+        elif is_waiting:
+            self.abort(TimeoutError(f"nothing came for {self.silent:g} s"))
+        elif self._response is None:
+            self.abort(ConnectionAbortedError("nobody used the connection"))

@@ -4,23 +4,23 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from mull.policies.remote.connection import Connection, Response
+from mull.policies.remote.connection import IDLE, Connection, Response
 
-_IDLE: Final = 15.0
-"""Seconds after which a connection that nobody used is not trusted to be there still."""
 _RESOLVED: Final = 10.0
 """Seconds for which the addresses of a name are remembered."""
 _FIRST: Final = 2.0
-"""Seconds for one address where there are others."""
-_CLOSED: Final = ConnectionAbortedError("the connection was closed here")
+"""Seconds for one address where there are others; the last of them has what is left."""
 _UNQUOTED: Final = "/%:?&=@!$'()*+,;~"
 """What a path may hold as it is, beside letters, digits and `-._`."""
+
+Place = tuple[str, int]
+"""An address and a port."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +46,11 @@ class Pool:
     _idle: deque[Connection] = field(default_factory=deque[Connection], repr=False)
     """The last used last."""
     _busy: set[Connection] = field(default_factory=set[Connection], repr=False)
-    _known: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]], repr=False)
-    """Addresses of the host, that which answered last first."""
+    _known: list[Place] = field(default_factory=list[Place], repr=False)
+    """Addresses of the host."""
+    _silent: set[Place] = field(default_factory=set[Place], repr=False)
+    """Those that did not answer when they were tried last: the others come before them."""
+    _is_closed: bool = False
     _known_until: float = 0.0
     _resolving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
@@ -77,12 +80,13 @@ class Pool:
         await self._turn.acquire()
         try:
             connection = self._kept() or await self._connect()
+            response = connection.ask(data, self._take_back)
         except BaseException:
             self._turn.release()
             raise
         self._busy.add(connection)
-        response = connection.ask(data, self._take_back)
         try:
+            self._check_open()
             await response.begin()
         except BaseException:
             response.close()
@@ -90,75 +94,88 @@ class Pool:
         return response
 
     async def close(self) -> None:
-        """End all connections, those of requests that are not over too."""
+        """End all connections, those of requests that are not over too; no others are made."""
+        self._is_closed = True
         for connection in (*self._idle, *self._busy):
-            connection.abort(_CLOSED)
+            connection.abort(_closed())
         self._idle.clear()
         await asyncio.sleep(0)  # until the loop has closed their sockets
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise _closed()
 
     def _take_back(self, response: Response) -> None:
         """A request is over."""
         connection, now = response.connection, asyncio.get_running_loop().time()
         self._busy.remove(connection)
         self._turn.release()
-        if connection.is_idle and self.keeps_alive:
+        if connection.is_idle and self.keeps_alive and not self._is_closed:
             connection.idle_since = now
             self._idle.append(connection)
-        elif connection.is_open:
-            connection.abort(_CLOSED)
-        while self._idle and self._idle[0].idle_since + _IDLE < now:
-            self._idle.popleft().abort(_CLOSED)
+        else:
+            connection.abort(_closed())
+        while self._idle and self._idle[0].idle_since + IDLE < now:
+            self._idle.popleft().abort(_closed())
 
     def _kept(self) -> Connection | None:
         """A connection that is open and free."""
+        self._check_open()
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_idle and connection.idle_since + _IDLE > now:
+            if connection.is_idle and connection.idle_since + IDLE > now:
                 return connection
-            connection.abort(_CLOSED)
+            connection.abort(_closed())
         return None
 
     async def _connect(self) -> Connection:
         """A new connection, to the first address that answers."""
+        limit = asyncio.timeout(self.connect)
         try:
-            async with asyncio.timeout(self.connect):
+            async with limit:
                 return await self._first_of(await self._addresses())
-        except TimeoutError as error:
+        except OSError as error:
             self._known_until = 0.0
-            raise TimeoutError(f"no connection within {self.connect:g} s") from error
-        except OSError:
-            self._known_until = 0.0
+            if limit.expired():
+                raise TimeoutError(f"no connection within {self.connect:g} s") from error
             raise
 
-    async def _first_of(self, known: list[tuple[str, int]]) -> Connection:
+    async def _first_of(self, known: Sequence[Place]) -> Connection:
         loop = asyncio.get_running_loop()
         failure: OSError = ConnectionError(f"`{self._host}` has no address")
-        for address in known:
+        for number, address in enumerate(known, start=1):
+            seconds = None if number == len(known) else min(_FIRST, self.connect / len(known))
             try:
-                async with asyncio.timeout(_FIRST if len(known) > 1 else None):
+                async with asyncio.timeout(seconds):
                     _, connection = await loop.create_connection(
-                        lambda: Connection(self.silent),
+                        lambda: Connection(self.silent, self._is_safe),
                         *address,
                         ssl=_trusted() if self._is_safe else None,
                         server_hostname=self._host if self._is_safe else None,
                     )
             except OSError as error:
                 failure = error
+                self._silent.add(address)
             else:
-                self._known = [address, *(each for each in known if each != address)]
+                self._silent.discard(address)
                 return connection
         raise failure
 
-    async def _addresses(self) -> list[tuple[str, int]]:
-        """Where the host is, asked for once by all who wait for it."""
+    async def _addresses(self) -> Sequence[Place]:
+        """Where the host is, asked for once by all who wait for it; who answered last is first."""
         loop = asyncio.get_running_loop()
         async with self._resolving:
             if loop.time() >= self._known_until:
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
                 self._known = list(dict.fromkeys((str(each[4][0]), self._port) for each in found))
+                self._silent &= {*self._known}
                 self._known_until = loop.time() + _RESOLVED
-            return self._known
+            return sorted(self._known, key=self._silent.__contains__)
+
+
+def _closed() -> ConnectionAbortedError:
+    return ConnectionAbortedError("the connection was closed here")
 
 
 @cache
