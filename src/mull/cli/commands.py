@@ -130,6 +130,13 @@ COMMANDS: Final = (
         extra="eval",
     ),
     Command(
+        "diagnose",
+        "diagnose.diagnose",
+        "Say from a baseline's samples what more of them, a checker, votes or shorter ones bring.",
+        _MEASURING,
+        extra="eval",
+    ),
+    Command(
         "calibrate",
         "calibrate.calibrate",
         "Find out how often a model's majority is right, on problems whose answers are known.",

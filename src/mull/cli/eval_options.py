@@ -15,10 +15,8 @@ _WHAT: Final = "What to evaluate"
 _DRAW: Final = "How much to draw"
 _KEEP: Final = "What to show and keep"
 
-TaskArgument = Annotated[
-    str,
-    typer.Argument(metavar="TASK", help=f"{', '.join(TASKS)}, or a file of your own: FILE.jsonl."),
-]
+TASK_HELP: Final = f"{', '.join(TASKS)}, or a file of your own: FILE.jsonl."
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)]
 SuiteOption = Annotated[
     str | None,
     typer.Option("--suite", help=f"Fixed problems: {', '.join(SUITES)}.", rich_help_panel=_WHAT),

@@ -1,0 +1,125 @@
+"""Graded samples: what a model answered to problems, and whether it was right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from random import Random
+
+from mull.build import answer_keys
+from mull.core.codec import decode, parse_json
+from mull.core.errors import BadInputError
+from mull.core.seeds import derive_seed
+from mull.evaluation.agreement import ORDERS, Ballots
+from mull.tasks import pass_at_k
+from mull.tasks.recorded import RecordedSet
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The graded samples of one problem, in the order in which they were drawn."""
+
+    right: tuple[bool, ...]
+    tokens: tuple[int, ...] = ()
+    """Generated, one a sample; empty or all zero where nobody counted."""
+    keys: tuple[str | None, ...] = ()
+    """What each votes for; empty where the answers are not known."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known how long the samples are."""
+        return any(self.tokens)
+
+    @property
+    def num_right(self) -> int:
+        """How many are right."""
+        return sum(self.right)
+
+    @cached_property
+    def orders(self) -> tuple[Ballots, ...]:
+        """The samples as votes, in several orders."""
+        rng, cast = Random(derive_seed(0, "orders")), Ballots(self.keys, self.right)
+        return tuple(cast.shuffled(rng) for _ in range(ORDERS))
+
+    def checked(self, k: int) -> float:
+        """Chance that one of k samples is right, unbiased."""
+        return pass_at_k(len(self.right), self.num_right, k)
+
+    def voted(self, k: int) -> float:
+        """Share of orders in which the majority of the first k is right."""
+        found = [each.after(k) for each in self.orders]
+        return sum(each is not None and each[2] for each in found) / len(found)
+
+    def draws(self, k: int) -> float:
+        """Samples until the first right one, k at most; the expectation, unbiased."""
+        return 1.0 + sum(1.0 - self.checked(each) for each in range(1, k))
+
+    def within(self, cap: float) -> "Samples":
+        """Every sample cut at so many tokens: what was longer has no answer."""
+        fits = [each <= cap for each in self.tokens]
+        right = tuple(is_right and fit for is_right, fit in zip(self.right, fits, strict=True))
+        tokens = tuple(int(min(each, cap)) for each in self.tokens)
+        return Samples(right, tokens)
+
+
+def samples_of(recorded: RecordedSet) -> list[Samples]:
+    """Samples that were drawn and graded, as `agreement.record` has them or a data set."""
+    key, found = answer_keys(), list[Samples]()
+    for each in recorded.problems:
+        told = [one.text if one.answer is None else one.answer for one in each.records]
+        tokens = tuple(one.tokens + one.hidden_tokens for one in each.records)
+        keys = tuple(key(each.example.problem, text) if text else None for text in told)
+        found.append(Samples(tuple(map(bool, each.right)), tokens, keys))
+    return found
+
+
+def read_graded(path: Path) -> list[Samples]:
+    """Samples that were graded elsewhere, one JSON line each; see `Line`.
+
+    Raises `BadInputError` for a line that cannot be read.
+    """
+    problems = dict[str, list[Line]]()
+    for number, text in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if text.strip():
+            line = _line(path, number, text)
+            problems.setdefault(line.problem, []).append(line)
+    return [_samples(lines) for lines in problems.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One graded sample as a file states it.
+
+    {"problem": "sums-17", "correct": true, "tokens": 812, "answer": "42"}
+    """
+
+    problem: str
+    """Names the problem; equal names are one problem."""
+    correct: bool
+    tokens: int = 0
+    """Generated; 0: nobody counted."""
+    answer: str | None = None
+    """What was answered, for votes; equal texts are one answer."""
+
+
+def _line(path: Path, number: int, text: str) -> Line:
+    try:
+        found = decode(Line, parse_json(text))
+    except ValueError as error:  # a `DecodeError` is one
+        raise BadInputError(
+            f"line {number} of `{path}` is no graded sample: {error}",
+            hint='write {"problem": "NAME", "correct": true, "tokens": 812, "answer": "42"}',
+        ) from error
+    if found.tokens < 0:
+        raise BadInputError(f"line {number} of `{path}` has {found.tokens} tokens")
+    return found
+
+
+def _samples(lines: Sequence[Line]) -> Samples:
+    answers = [each.answer for each in lines]
+    keys = tuple(each.strip() or None for each in answers if each is not None)
+    return Samples(
+        tuple(each.correct for each in lines),
+        tuple(each.tokens for each in lines),
+        keys if len(keys) == len(lines) else (),
+    )
