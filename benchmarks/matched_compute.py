@@ -69,9 +69,9 @@ Claimed of the first, everything charged, by the lower end of the interval: with
 least 4 times cheaper than best-of-n at equal accuracy, at 64 and at 256 samples' worth, and with 4
 numbers at least 1.5 times. Of the second the same at 64. Of the third nothing. Of the last, that it
 is dearer than early stopping.
-Came out, for the first: 5.0 (3.8 to 8.8) at 64 and 13.1 (3.1 to 18.3) at 256 with 6 numbers, missed;
-7.3 (5.8 to 9.4) at 16 and 12.7 (9.1 to 15.3) at 64 with 4, confirmed. For the second: 10.7 (5.2 to
-14.8), confirmed. The last is dearer everywhere, confirmed.
+Came out, for the first: 5.0 (3.8 to 8.8) at 64 and 13.1 (3.1 to 18.3) at 256 with 6 numbers,
+missed; 7.3 (5.8 to 9.4) at 16 and 12.7 (9.1 to 15.3) at 64 with 4, confirmed. For the second: 10.7
+(5.2 to 14.8), confirmed. The last is dearer everywhere, confirmed.
 """
 HARD_CLAIMS: Final = (BEST_FIRST, "mcts+evaluation=rollout+early_stop=true")
 """Claimed on the hardest level where best-of-256 lies between 20 and 90 %, the levels being powers
