@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from mull.core.expansion import (
     Limits,
     Outcome,
 )
-from mull.core.ledger import Bound
+from mull.core.ledger import Bound, Ledger
 from mull.core.problem import Problem
 from mull.core.protocols import Policy
 from mull.core.spec import Spec
@@ -143,6 +144,26 @@ async def test_a_solve_pays_for_answers_and_failures_alike() -> None:
     assert solution.tree.failures
     assert solution.usage.money_usd == pytest.approx(PRICES.of(solution.usage))
     assert solution.usage.money_usd > 0
+
+
+class Silent(ScriptedPolicy):
+    async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
+        await asyncio.sleep(3600)
+        async for each in super().expand(calls):
+            yield each
+
+
+async def test_a_call_that_is_given_up_before_it_says_anything_costs_its_prompt() -> None:
+    policy = PricedPolicy(Silent(by_sample({QUESTION.statement: ["42"]})), PRICES)
+    tenant, solver = Ledger(name="tenant"), solver_with(policy, Spec("greedy"))
+    solve = asyncio.create_task(solver.solve(QUESTION, parent=tenant))
+    await asyncio.sleep(0.05)
+    solve.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await solve
+    assert tenant.spent.generated_tokens == 0
+    assert tenant.spent.money_usd >= len(QUESTION.statement) * 2.0 / 1e6
+    assert tenant.num_open == 0
 
 
 async def test_a_budget_of_money_ends_the_solve_by_name() -> None:

@@ -181,7 +181,10 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Text as it streams; the `Grown` that follows repeats it in full."""
+    """Text as it streams; the `Grown` that follows repeats it in full.
+
+    Empty text says that the call is on its way, so that its prompt has its price from here on.
+    """
 
     branch_id: BranchId
     text: str

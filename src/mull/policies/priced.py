@@ -117,9 +117,11 @@ class PricedPolicy:
         return replace(quoted, money_usd=quoted.money_usd + self.prices.worst_of(worst))
 
     async def expand(self, calls: Sequence[Call]) -> AsyncGenerator[Outcome, None]:
-        """What the policy gives, priced."""
+        """What the policy gives, priced; before it that the calls are made, whose prompts cost."""
         known = {call.branch.id: call for call in calls}
         lengths = dict[tuple[NodeId, ...], int]()
+        for call in calls:
+            yield Delta(call.branch.id, "", 0)
         async with aclosing(self.policy.expand(calls)) as outcomes:
             async for each in outcomes:
                 if isinstance(each, Delta):

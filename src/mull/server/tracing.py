@@ -153,7 +153,8 @@ class _OpenCall:
 
     def take(self, outcome: Outcome) -> bool:
         """Count what came of it; True if it is over."""
-        if not self.has_begun:
+        says_nothing = isinstance(outcome, Delta) and not outcome.text
+        if not self.has_begun and not says_nothing:
             self.has_begun = True
             seconds = time.perf_counter() - self.started
             self.span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)

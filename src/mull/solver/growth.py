@@ -48,6 +48,8 @@ class InFlight:
     spent: Usage = Usage()
     num_loose: int = 0
     """Tokens streamed of a step that is not complete yet."""
+    is_made: bool = False
+    """Whether the policy said that it is on its way."""
 
     def counted(self, usage: Usage) -> Usage:
         """What an outcome spent, with the call itself counted once, on its first outcome."""
@@ -208,7 +210,9 @@ class Growth:
         match outcome:
             case Delta():
                 each.num_loose += outcome.num_tokens
-                self.recorder.show(outcome)
+                each.is_made = True
+                if outcome.text:
+                    self.recorder.show(outcome)
                 return False
             case Grown():
                 counted = each.counted(outcome.usage)
@@ -246,8 +250,11 @@ class Growth:
             await self.recorder.record(Charged(lost, ChargeReason.DISCARDED))
 
     def _lost(self, each: InFlight) -> Usage:
-        """What streamed of a step that will never be complete, at the price that was quoted."""
-        if not each.num_loose:
+        """What streamed of a step that will never be complete, at the price that was quoted.
+
+        A call that was made and has said nothing yet costs its prompt.
+        """
+        if not each.is_made:
             return Usage()
         money = self._quote(each.call.cut_to(each.num_loose)).money_usd
         if each.spent.calls:  # a step was reported, and with it the price of the prompt
