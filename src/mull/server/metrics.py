@@ -101,7 +101,11 @@ class Metrics:
             "quality",
         )
         self.solve_tokens = histogram(
-            "solve_tokens", "Generated tokens of one solve, hidden ones included.", TOKENS, "model"
+            "solve_tokens",
+            "Generated tokens of one solve, hidden ones included.",
+            TOKENS,
+            "model",
+            "strategy",
         )
         self.tokens = counter("tokens", "Tokens, by what they were for.", "model", "kind")
         self.money = counter("money_usd", "US dollars spent.", "model")
@@ -153,7 +157,7 @@ class Metrics:
         model = tree.model
         self.solves.labels(model, strategy, solution.stop.value).inc()
         self.solve_seconds.labels(band_of(tree), quality_of(solution)).observe(usage.seconds)
-        self.solve_tokens.labels(model).observe(usage.generated_tokens)
+        self.solve_tokens.labels(model, strategy).observe(usage.generated_tokens)
         self.observe_usage(model, usage)
         for axis in _AXES:
             if (cap := budget.cap(axis)) is not None:
