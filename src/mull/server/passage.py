@@ -176,14 +176,16 @@ class Passing:
     def _ready(self, chunk: bytes) -> bytes:
         """The events that are complete; one is looked into only where it must be."""
         data = (self._rest + chunk) if self._rest else chunk
-        data = data.replace(b"\r\n", b"\n")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
         end = data.rfind(b"\n\n") + 2
         if end < 2:
             self._rest = data
             return b""
         ready, self._rest = data[:end], data[end:]
         self.num_events += ready.count(b"data:")
-        self.is_whole = self.is_whole or _DONE.search(ready) is not None
+        if b"[DONE]" in ready and _DONE.search(ready):  # the first look is the cheaper one
+            self.is_whole = True
         if b'"usage"' not in ready:
             return ready
         return b"".join(part + b"\n\n" for part in ready.split(b"\n\n") if self._is_asked(part))
