@@ -163,6 +163,12 @@ def test_a_line_that_is_no_graded_sample_is_named(tmp_path: Path, line: object) 
         read_graded(path)
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "graded.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_graded(tmp_path / "graded.jsonl")
+
+
 async def test_samples_that_are_drawn_are_graded_and_vote() -> None:
     texts = [f"What is {number} + 1?" for number in range(12)]
     replies = {text: [str(number + 1), "7"] for number, text in enumerate(texts)}
@@ -197,6 +203,11 @@ def test_conclusions_follow_the_numbers() -> None:
     assert "draw more" in said(diagnose([Samples((True,)), Samples((False,))]))
     hurt = diagnose(rambling(Random(1), problems=150, costs=0.4))
     assert "Longer is not better" in said(hurt)
+    alike = [Samples((True, False) * 4)] * 30
+    assert "faster than any power" in said(diagnose(alike))
+    hopeless = diagnose([Samples((False,) * 8)] * 5)
+    assert "No sample is right" in said(hopeless)
+    assert hopeless.beyond == ()
     with pytest.raises(BadInputError, match="no graded samples"):
         diagnose([])
 

@@ -135,3 +135,38 @@ def test_hostile_text_never_raises(puzzle: Puzzle, text: str) -> None:
     puzzle.state_key([text])
     puzzle.answer_key(text)
     assert puzzle.check_answer(text).accepted <= any(digit in text for digit in "935")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "847 * 293 = 248171",
+        "The product is **248,171**.",
+        "Let me see.\n847 times 293 makes 248171.",
+        r"So it is $\boxed{248171}$",
+    ],
+)
+def test_prose_of_other_models_states_its_last_number(says: str) -> None:
+    assert PRODUCT.check_answer(says).accepted
+    assert PRODUCT.answer_key(says) == "248171"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "It is not 248171",
+        "It isn't 248171.",
+        "It is 248170 or 248171",
+        "It is 248171.5",
+        "It is -248171",
+        "248171, I think, but maybe 7",
+        "8 4 7 * 2 9 3 = 2 4 8 1 7 1 +",
+        "= 248171",
+        "2 4 8 1 7 1 x",
+        "no idea",
+        "so " * 1_000 + "248171",
+    ],
+)
+def test_what_is_denied_hedged_or_garbled_states_nothing_right(says: str) -> None:
+    assert not PRODUCT.check_answer(says).accepted
+    assert PRODUCT.answer_key(says) != "248171"

@@ -28,6 +28,7 @@ from mull.evaluation.diagnosis import Diagnosis, Lengths, Parted
 from mull.evaluation.diagnosis import diagnose as diagnosed
 from mull.evaluation.graded import read_graded, samples_of
 from mull.evaluation.intervals import Interval
+from mull.evaluation.scaling_law import Fitted
 from mull.tasks import Example
 from mull.tasks.recorded import RecordedSet
 
@@ -45,6 +46,8 @@ A line of graded.jsonl: {"problem": "sums-17", "correct": true, "tokens": 812, "
 TELLING: Final = 0.5
 """Share of what a checker gains below which votes are no substitute."""
 
+STEEP: Final = 10
+"""Exponent beyond which a power law is no description: the problems are all about equally hard."""
 WORTH: Final = 0.005
 """Points of which it is worth speaking."""
 
@@ -199,6 +202,10 @@ def conclusions(found: Diagnosis) -> list[str]:
     last, told = found.projected[-1], list[str]()
     if found.num_samples == 1:
         return ["One sample a problem says nothing of what several would bring: draw more, `--n`."]
+    if found.never == 1:
+        return [
+            "No sample is right: no search helps. Look at how answers are graded, or at the model."
+        ]
     told.append(
         f"{_share(found.hard.value)} of the problems are hard and in reach: there more samples "
         f"pay. {_share(found.never)} were never solved."
@@ -210,11 +217,7 @@ def conclusions(found: Diagnosis) -> list[str]:
     if found.by_votes is not None:
         told.append(_on_votes(found.by_votes, found.by_checker))
     if found.law is not None:
-        told.append(
-            f"What is unsolved falls as the number of samples to the power of "
-            f"-{found.law.exponent.value:.2g} ({found.law.exponent.low:.2g} to "
-            f"{found.law.exponent.high:.2g})."
-        )
+        told.append(_on_law(found.law))
     if found.lengths is not None:
         told.append(_on_length(found.lengths))
     told += _on_budgets(found.parted)
@@ -227,6 +230,16 @@ def _on_votes(by_votes: float, by_checker: float) -> str:
     return (
         f"Votes bring {by_votes:+.1%}: right answers are there and not found. A checker or a "
         "reward model (`--verifier`) is worth more than further samples."
+    )
+
+
+def _on_law(law: Fitted) -> str:
+    exponent = law.exponent
+    if exponent.value > STEEP:
+        return "What is unsolved falls faster than any power of the number of samples."
+    return (
+        "What is unsolved falls as the number of samples to the power of "
+        f"-{exponent.value:.2g} ({exponent.low:.2g} to {exponent.high:.2g})."
     )
 
 

@@ -159,7 +159,7 @@ def diagnose(problems: Sequence[Samples], *, seed: int = 0) -> Diagnosis:
         tuple(_projected(problems, k) for k in _powers(num_samples)),
         law,
         tuple((num_samples * times, law.solved(num_samples * times)) for times in BEYOND)
-        if law
+        if law and shares.any()
         else (),
         _lengths(problems) if is_counted else None,
         tuple(_budgets(problems, num_samples)) if is_counted and num_samples > 1 else (),

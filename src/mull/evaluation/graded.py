@@ -78,8 +78,14 @@ def read_graded(path: Path) -> list[Samples]:
 
     Raises `BadInputError` for a line that cannot be read.
     """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(
+            f"`{path}` cannot be read: {error}", hint="give a file of JSON lines in UTF-8"
+        ) from error
     problems = dict[str, list[Line]]()
-    for number, text in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, text in enumerate(lines, start=1):
         if text.strip():
             line = _line(path, number, text)
             problems.setdefault(line.problem, []).append(line)

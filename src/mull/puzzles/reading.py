@@ -17,7 +17,6 @@ END_THINK: Final = "</think>"
 MAX_STATEMENT_CHARS: Final = 1_000
 MAX_ANSWER_CHARS: Final = 2_000
 MAX_INTEGER_DIGITS: Final = 18
-
 # `\d` would let in the digits of every script, so patterns spell out the ASCII ones.
 NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?"
 """A number as people write it; `whole_number` says what is wrong with it."""
@@ -27,6 +26,11 @@ NUMBER_LIST: Final = rf"{NUMBER}(?:{_SEPARATOR}{NUMBER}){{1,63}}"
 
 _NUMBER = re.compile(NUMBER)
 _DIGIT_GROUPS = re.compile(r"[0-9]+(?:[ ,][0-9]+)*")
+_PROSE = re.compile(r"[A-Za-z]{2}|\\\\")
+"""Words, or a formula in TeX."""
+_LAST_NUMBER = re.compile(r"-?[0-9][0-9,.]*(?=[^0-9]*\Z)")
+_UNSURE = re.compile(r"(?:\bnot|n't|\bor)\W*\Z", re.IGNORECASE)
+"""Before a number: it is denied, or one of several."""
 
 
 class Completion(NamedTuple):
@@ -108,6 +112,24 @@ def joined_integer(text: str) -> int | None:
     return int(joined) if len(joined) <= MAX_INTEGER_DIGITS else None
 
 
+def stated_integer(text: str) -> int | None:
+    """The non-negative integer that an answer is, or that its prose or equation ends with.
+
+    `42`, `4 2`, `6 * 7 = 42`, `The product is **42**.` None where that is no whole number or is
+    denied or one of several, and for digits without words or an equals sign, which state nothing.
+    """
+    whole = joined_integer(text)
+    if whole is not None or len(text) > MAX_ANSWER_CHARS:
+        return whole
+    if not _PROSE.search(text):
+        left, sign, right = one_line(text).rpartition("=")
+        return joined_integer(right) if sign and left.strip() else None
+    last = _LAST_NUMBER.search(text)
+    if last is None or _UNSURE.search(text[: last.start()]):
+        return None
+    return joined_integer(last.group().rstrip(",."))
+
+
 def rule_on_integer(text: str, value: int) -> Ruling:
     """Rule on a completion, or an answer alone, that should state `value`."""
     if len(text) > MAX_ANSWER_CHARS:
@@ -115,7 +137,7 @@ def rule_on_integer(text: str, value: int) -> Ruling:
     answer = split_completion(text).answer
     if answer is None:
         return Ruling.reject("the reasoning has not ended in an answer")
-    claimed = joined_integer(answer)
+    claimed = stated_integer(answer)
     if claimed is None:
         return Ruling.reject(f"`{shown(answer)}` is not an integer")
     if claimed != value:
@@ -132,7 +154,7 @@ def integer_key(text: str) -> str | None:
     answer = text if len(text) > MAX_ANSWER_CHARS else split_completion(text).answer
     if answer is None:
         return None
-    value = joined_integer(answer)
+    value = stated_integer(answer)
     return str(value) if value is not None else wording_key(answer)
 
 
