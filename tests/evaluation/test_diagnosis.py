@@ -70,6 +70,20 @@ def test_draws_are_counted_to_the_first_right_one(right: list[bool], data: st.Da
     assert Samples(tuple(right)).draws(k) == pytest.approx(total / num, abs=0.35)
 
 
+def test_a_part_of_a_sample_is_worth_its_part() -> None:
+    samples = Samples((True, False, False, False))
+    found = [samples.bought(k) for k in (0.5, 1, 1.25, 2, 4)]
+    assert found == pytest.approx([0.25, 0.25, 0.3125, 0.5, 1.0])
+
+
+def test_samples_of_one_length_are_not_ranked() -> None:
+    """The right ones came first, and that says nothing of length."""
+    half = (True, True, False, False, False)
+    found = diagnose([Samples(half * 2, (10,) * 5 + (20,) * 5)] * 12).lengths
+    assert found is not None
+    assert [each.right.value for each in found.parts] == pytest.approx([0.4] * 5)
+
+
 def test_shares_and_projections_are_those_of_the_samples() -> None:
     problems = [
         Samples((True,) * 4, (10,) * 4, ("a",) * 4),

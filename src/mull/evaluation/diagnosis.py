@@ -259,7 +259,7 @@ class _Cuts:
         """Chance of a right answer [limits, problems]."""
         return np.array(
             [
-                [_bought(each, self.answers(cap, budget)) for each in row]
+                [each.bought(self.answers(cap, budget)) for each in row]
                 for cap, row in enumerate(self.problems)
             ],
             dtype=np.float64,
@@ -287,11 +287,3 @@ def _parted(cuts: _Cuts, budget: float) -> Parted:
     answers = (cuts.answers(first, budget) + cuts.answers(second, budget)) / 2
     caps = (cuts.caps[first], cuts.caps[second])
     return Parted(budget, caps, answers, chosen, uncut, _mean(value - solved[-1]))
-
-
-def _bought(samples: Samples, k: float) -> float:
-    """Chance of a right one among k samples, k in between two whole numbers by how close it is."""
-    below = max(1, int(k))
-    above = min(len(samples.right), below + 1)
-    share = max(0.0, min(1.0, k - below))
-    return (1.0 - share) * samples.checked(below) + share * samples.checked(above)

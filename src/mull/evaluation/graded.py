@@ -45,6 +45,13 @@ class Samples:
         """Chance that one of k samples is right, unbiased."""
         return pass_at_k(len(self.right), self.num_right, k)
 
+    def bought(self, k: float) -> float:
+        """`checked`, for a number in between two whole ones by how close it is to each."""
+        below = max(1, int(k))
+        share = max(0.0, min(1.0, k - below))
+        above = self.checked(min(len(self.right), below + 1))
+        return (1.0 - share) * self.checked(below) + share * above
+
     def voted(self, k: int) -> float:
         """Share of orders in which the majority of the first k is right."""
         found = [each.after(k) for each in self.orders]
