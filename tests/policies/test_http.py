@@ -139,6 +139,11 @@ def says_once(*pieces: bytes, pause: float = 0.0) -> Callable[[Behind], Asks]:
     return asks
 
 
+async def until_asked(behind: Behind) -> None:
+    while not behind.heads:
+        await asyncio.sleep(0.001)
+
+
 async def get(pool: Pool, path: str = "/v1/models") -> bytes:
     response = await pool.ask("GET", path, {})
     try:
@@ -338,10 +343,10 @@ def test_who_gives_up_frees_the_server_and_the_turn(run: Run) -> None:
         left.clear()
         async with serving(asks) as behind, pooled(behind.root, limit=1) as pool:
             asking = asyncio.create_task(get(pool))
-            await asyncio.sleep(0.05)
+            await until_asked(behind)
             waiting = asyncio.create_task(get(pool))
             asking.cancel()
-            await asyncio.wait_for(left.wait(), 1)
+            await left.wait()
             assert await waiting == BODY
             with pytest.raises(asyncio.CancelledError):
                 await asking
@@ -502,7 +507,10 @@ def test_what_brings_nothing_is_cut(run: Run, endless: bytes) -> None:
     run(scenario)
 
 
-def test_a_reader_who_is_done_keeps_the_connection_of_an_answer_that_ends(run: Run) -> None:
+def test_a_reader_who_is_done_keeps_the_connection_of_an_answer_that_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_LINGER", 0.5)
     first, end = CHUNKED[:-5], CHUNKED[-5:]
 
     def asks(behind: Behind) -> Asks:
@@ -535,7 +543,7 @@ def test_a_closed_pool_makes_no_connection(run: Run) -> None:
         async with serving(says_once(b"", pause=30)) as behind:
             async with pooled(behind.root, limit=1) as pool:
                 asking = [asyncio.create_task(get(pool)) for _ in range(3)]
-                await asyncio.sleep(0.05)
+                await until_asked(behind)
             found = await asyncio.gather(*asking, return_exceptions=True)
             assert [type(each) for each in found] == [ConnectionAbortedError] * 3
             with pytest.raises(ConnectionAbortedError):
