@@ -16,9 +16,8 @@ import numpy as np
 
 from mull.build import SearchSettings, open_model
 from mull.evaluation import ProblemSet
-from mull.evaluation.agreement import record
 from mull.evaluation.diagnosis import diagnose
-from mull.evaluation.graded import Samples, samples_of
+from mull.evaluation.graded import Samples, record, samples_of
 from mull.evaluation.intervals import Interval, mean_intervals
 from mull.evaluation.scaling_law import fit_law
 from mull.tasks import Example

@@ -32,7 +32,8 @@ from mull.core.seeds import derive_seed
 from mull.core.solution import Solution
 from mull.core.spec import Option, Spec
 from mull.evaluation import ProblemSet
-from mull.evaluation.agreement import ballots_of, fit, record
+from mull.evaluation.agreement import ballots_of, fit
+from mull.evaluation.graded import record
 from mull.evaluation.intervals import Interval, mean_intervals, paired_interval
 from mull.evaluation.journal import NoJournal
 from mull.evaluation.recorded.measures import MAX_TOKENS, draw, is_right

@@ -10,16 +10,20 @@ from random import Random
 
 import pytest
 
-from mull.build import OpenModel
+from mull.build import OpenModel, SearchSettings
 from mull.core.codec import decode
 from mull.core.expansion import Call
+from mull.core.problem import AnswerKind, Problem
 from mull.core.protocols import Policy
 from mull.engine import Dtype
 from mull.evaluation import Bench, EvalConfig, ProblemSet, Report, Result, evaluate
 from mull.evaluation.evaluate import ModelOpener
+from mull.evaluation.graded import record
 from mull.evaluation.results import RESULTS
-from mull.policies.scripted import Reply, ScriptedPolicy
+from mull.policies.scripted import Reply, ScriptedPolicy, by_sample
 from mull.puzzles import Countdown, puzzle_of
+from mull.tasks import Example
+from mull.tasks.recorded import RecordedSet
 from mull.tasks.walk import random_walk, write_moves
 from mull.verifiers import CountdownChecker
 
@@ -94,3 +98,16 @@ def opening(policy: Policy) -> ModelOpener:
         yield OpenModel.own(policy)
 
     return open_model
+
+
+@pytest.fixture
+async def dozen() -> RecordedSet:
+    """Four answers to each of a dozen sums, drawn and graded: the right one and 7, in turn."""
+    texts = [f"What is {number} + 1?" for number in range(12)]
+    replies = {text: [str(number + 1), "7"] for number, text in enumerate(texts)}
+    model = OpenModel.own(ScriptedPolicy(by_sample(replies)))
+    examples = [
+        Example(Problem.of(text, AnswerKind.INTEGER), str(number + 1), "sums", 0, "test", text)
+        for number, text in enumerate(texts)
+    ]
+    return await record(model, examples, SearchSettings(4))

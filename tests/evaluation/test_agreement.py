@@ -5,14 +5,11 @@ from random import Random
 
 import pytest
 
-from mull.build import OpenModel, SearchSettings
 from mull.build.controllers import read_agreements
 from mull.control import Agreement
 from mull.core.errors import BadInputError
-from mull.core.problem import AnswerKind, Problem
-from mull.evaluation.agreement import Ballots, ballots_by_kind, fit, reached, record
-from mull.policies.scripted import ScriptedPolicy, by_sample
-from mull.tasks import Example
+from mull.evaluation.agreement import Ballots, ballots_by_kind, fit, reached
+from mull.tasks.recorded import RecordedSet
 
 
 def problems(count: int, rng: Random, *, trust: float = 1.0) -> list[Ballots]:
@@ -61,16 +58,8 @@ def test_votes_that_cannot_be_read_are_none() -> None:
         fit([silent] * 9)
 
 
-async def test_samples_are_drawn_graded_and_counted_by_kind() -> None:
-    texts = [f"What is {number} + 1?" for number in range(12)]
-    replies = {text: [str(number + 1), "7"] for number, text in enumerate(texts)}
-    model = OpenModel.own(ScriptedPolicy(by_sample(replies)))
-    examples = [
-        Example(Problem.of(text, AnswerKind.INTEGER), str(number + 1), "sums", 0, "test", text)
-        for number, text in enumerate(texts)
-    ]
-    drawn = await record(model, examples, SearchSettings(4))
-    (kind, ballots), *_ = (await ballots_by_kind(drawn)).items()
+async def test_samples_are_drawn_graded_and_counted_by_kind(dozen: RecordedSet) -> None:
+    (kind, ballots), *_ = (await ballots_by_kind(dozen)).items()
     assert kind == "integer"
     assert ballots[3].right == (True, False, True, False)
     assert ballots[6].right == (True, True, True, True)

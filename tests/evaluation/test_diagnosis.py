@@ -9,17 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mull.build import OpenModel, SearchSettings
 from mull.cli import run
 from mull.cli.diagnose import conclusions
 from mull.core.errors import BadInputError
-from mull.core.problem import AnswerKind, Problem
-from mull.evaluation.agreement import record
 from mull.evaluation.diagnosis import Diagnosis, diagnose
 from mull.evaluation.graded import Samples, read_graded, samples_of
 from mull.evaluation.scaling_law import Law, fit_law
-from mull.policies.scripted import ScriptedPolicy, by_sample
-from mull.tasks import Example
+from mull.tasks.recorded import RecordedSet
 
 
 def tallies(rng: Random, law: Law, *, problems: int, n: int) -> list[tuple[int, int]]:
@@ -183,15 +179,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         read_graded(tmp_path / "graded.jsonl")
 
 
-async def test_samples_that_are_drawn_are_graded_and_vote() -> None:
-    texts = [f"What is {number} + 1?" for number in range(12)]
-    replies = {text: [str(number + 1), "7"] for number, text in enumerate(texts)}
-    model = OpenModel.own(ScriptedPolicy(by_sample(replies)))
-    examples = [
-        Example(Problem.of(text, AnswerKind.INTEGER), str(number + 1), "sums", 0, "test", text)
-        for number, text in enumerate(texts)
-    ]
-    found = samples_of(await record(model, examples, SearchSettings(4)))
+def test_samples_that_are_drawn_are_graded_and_vote(dozen: RecordedSet) -> None:
+    found = samples_of(dozen)
     assert found[3].right == (True, False, True, False)
     assert found[3].keys[0] == found[3].keys[2] != found[3].keys[1]
     assert all(each.is_counted for each in found)

@@ -64,9 +64,8 @@ class Behind:
         self.num_connections += 1
         self.num_open += 1
         try:
-            await self.asks(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client left
+            with suppress(ConnectionError, asyncio.IncompleteReadError):  # the client may leave
+                await self.asks(reader, writer)
         finally:
             self.num_open -= 1
             writer.close()

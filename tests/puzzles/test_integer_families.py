@@ -140,7 +140,10 @@ def test_hostile_text_never_raises(puzzle: Puzzle, text: str) -> None:
 @pytest.mark.parametrize(
     "says",
     [
+        "**248171**",
+        "$248171$.",
         "847 * 293 = 248171",
+        "847 * 293 = **248,171**.",
         "The product is **248,171**.",
         "Let me see.\n847 times 293 makes 248171.",
         r"So it is $\boxed{248171}$",

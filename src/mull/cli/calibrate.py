@@ -8,8 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
-from mull.build import AGREEMENT_FILE, DEFAULT_MODEL, SearchSettings, open_model
-from mull.build.models import ModelChoice
+from mull.build import AGREEMENT_FILE, DEFAULT_MODEL, SearchSettings
 from mull.cli.configuration import config_of
 from mull.cli.eval_options import (
     LevelOption,
@@ -24,9 +23,8 @@ from mull.cli.output import say, show, show_table
 from mull.core.codec import encode
 from mull.core.errors import BadInputError
 from mull.evaluation import ProblemSet
-from mull.evaluation.agreement import Ballots, Reached, ballots_by_kind, fit, reached, record
-from mull.tasks import Example
-from mull.tasks.recorded import RecordedSet
+from mull.evaluation.agreement import Ballots, Reached, ballots_by_kind, fit, reached
+from mull.evaluation.graded import record_by
 
 EXAMPLES: Final = """\
 Examples:
@@ -69,7 +67,7 @@ def calibrate(
     known = _known(out)
     settings = SearchSettings(n, max_tokens=max_tokens)
     say(f"drawing {n} answers to each of {len(examples)} problems")
-    drawn = asyncio.run(_draw(choice, examples, settings, seed))
+    drawn = asyncio.run(record_by(choice, examples, settings, seed=seed))
     for kind, ballots in asyncio.run(ballots_by_kind(drawn)).items():
         known[kind] = encode(fit(ballots, seed=seed))
         _warn_of_few(kind, ballots)
@@ -77,13 +75,6 @@ def calibrate(
     about = f"{n} answers to {len(examples)} problems of {task} by {drawn.model}, seed {seed}"
     out.write_text(json.dumps({"about": about, "agreements": known}, indent=2) + "\n", "utf-8")
     show(f"written: {out}")
-
-
-async def _draw(
-    choice: ModelChoice, examples: list[Example], settings: SearchSettings, seed: int
-) -> RecordedSet:
-    async with open_model(choice) as model:
-        return await record(model, examples, settings, seed=seed)
 
 
 def _known(out: Path) -> dict[str, object]:

@@ -1,14 +1,14 @@
 """`mull diagnose`: whether more thinking would pay, from samples of a baseline."""
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.table import Table
 
-from mull.build import DEFAULT_MODEL, SearchSettings, open_model
-from mull.build.models import ModelChoice
+from mull.build import DEFAULT_MODEL, SearchSettings
 from mull.cli.configuration import config_of
 from mull.cli.eval_options import (
     TASK_HELP,
@@ -23,14 +23,11 @@ from mull.cli.output import say, show, show_json, show_table
 from mull.core.codec import Json, encode
 from mull.core.errors import BadInputError
 from mull.evaluation import ProblemSet
-from mull.evaluation.agreement import record
 from mull.evaluation.diagnosis import Diagnosis, Lengths, Parted
 from mull.evaluation.diagnosis import diagnose as diagnosed
-from mull.evaluation.graded import read_graded, samples_of
+from mull.evaluation.graded import read_graded, record_by, samples_of
 from mull.evaluation.intervals import Interval
 from mull.evaluation.scaling_law import Fitted
-from mull.tasks import Example
-from mull.tasks.recorded import RecordedSet
 
 EXAMPLES: Final = """\
 Examples:
@@ -92,7 +89,7 @@ def diagnose(
         say(f"drawing {n} answers to each of {len(examples)} problems")
         settings = SearchSettings(n, max_tokens=max_tokens)
         choice = config_of(context).model(model)
-        problems = samples_of(asyncio.run(_draw(choice, examples, settings, seed)))
+        problems = samples_of(asyncio.run(record_by(choice, examples, settings, seed=seed)))
     found = diagnosed(problems, seed=seed)
     if as_json:
         show_json("diagnosis", _content(found))
@@ -100,31 +97,11 @@ def diagnose(
         _show(found)
 
 
-async def _draw(
-    choice: ModelChoice, examples: list[Example], settings: SearchSettings, seed: int
-) -> RecordedSet:
-    async with open_model(choice) as model:
-        return await record(model, examples, settings, seed=seed)
-
-
 def _content(found: Diagnosis) -> dict[str, Json]:
-    law = found.law
-    told: dict[str, Json] = {
-        name: encode(getattr(found, name))
-        for name in (
-            "num_problems",
-            "num_samples",
-            "always",
-            "easy",
-            "hard",
-            "never",
-            "projected",
-            "beyond",
-            "lengths",
-            "parted",
-        )
+    told = {
+        each.name: encode(getattr(found, each.name)) for each in fields(found) if each.name != "law"
     }
-    return {**told, "exponent": None if law is None else encode(law.exponent)}
+    return {**told, "exponent": encode(found.law.exponent) if found.law else None}
 
 
 def _show(found: Diagnosis) -> None:

@@ -4,7 +4,6 @@ Found out on problems whose answers are known, for one model and one kind of pro
 `control.Agreement` for the map. What is fitted on some problems is judged on others.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,18 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mull.build import OpenModel, SearchChoice, SearchSettings, answer_keys, plan_search
+from mull.build import answer_keys
 from mull.build.controllers import kind_of
 from mull.control import Agreement
 from mull.core.errors import BadInputError
-from mull.core.recording import Record
 from mull.core.seeds import derive_seed
 from mull.core.tree import SearchTree
-from mull.evaluation.grading import Grading
 from mull.evaluation.intervals import Interval, mean_intervals
-from mull.evaluation.journal import NoJournal
 from mull.evaluation.recorded.measures import Drawn, draw, is_right
-from mull.tasks import Example
 from mull.tasks.recorded import RecordedProblem, RecordedSet
 
 ORDERS: Final = 8
@@ -181,51 +176,6 @@ def _reached(quality: float, found: Sequence[tuple[int, bool, bool]]) -> Reached
         mean_intervals(right)[0] if len(right) else None,
         sum(draws for draws, _, _ in found) / len(found),
     )
-
-
-async def record(
-    model: OpenModel,
-    examples: Sequence[Example],
-    settings: SearchSettings,
-    *,
-    at_once: int = 32,
-    seed: int = 0,
-) -> RecordedSet:
-    """Draw `settings.n` answers to every problem, and grade them."""
-    limit = asyncio.Semaphore(at_once)
-
-    async with Grading() as grading:
-        await grading.prepare(examples)
-
-        async def one(example: Example) -> RecordedProblem:
-            async with limit:
-                tree = await _grown(model, example, settings, seed)
-            return await _graded(grading, example, tree)
-
-        problems = await asyncio.gather(*map(one, examples))
-    name = model.policy.capabilities.model
-    return RecordedSet(name, name, tuple(problems))
-
-
-async def _grown(
-    model: OpenModel, example: Example, settings: SearchSettings, seed: int
-) -> SearchTree:
-    plan = plan_search(example.problem, SearchChoice("self_consistency", settings, None))
-    solver = plan.fitted(model).solver(model, NoJournal())
-    return (await solver.solve(example.problem, seed=seed)).tree
-
-
-async def _graded(grading: Grading, example: Example, tree: SearchTree) -> RecordedProblem:
-    records, right = list[Record](), list[bool | None]()
-    for branch in tree.branches():
-        chain = tree.chain(branch.id)
-        tokens = sum(node.usage.completion_tokens for node in chain)
-        is_finished = bool(chain) and chain[-1].step is not None and chain[-1].step.is_final
-        text = tree.trajectory(chain[-1].id).answer_text if is_finished else ""
-        finding = await grading.grade(example, text) if is_finished else None
-        records.append(Record(example.problem.messages, text, text, tokens=tokens))
-        right.append(finding is not None and finding.is_accepted)
-    return RecordedProblem(example, tuple(records), tuple(right))
 
 
 async def ballots_by_kind(recorded: RecordedSet) -> dict[str, list[Ballots]]:

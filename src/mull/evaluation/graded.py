@@ -1,18 +1,31 @@
 """Graded samples: what a model answered to problems, and whether it was right."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from random import Random
 
-from mull.build import answer_keys
+from mull.build import (
+    ModelChoice,
+    OpenModel,
+    SearchChoice,
+    SearchSettings,
+    answer_keys,
+    open_model,
+    plan_search,
+)
 from mull.core.codec import decode, parse_json
 from mull.core.errors import BadInputError
+from mull.core.recording import Record
 from mull.core.seeds import derive_seed
+from mull.core.tree import SearchTree
 from mull.evaluation.agreement import ORDERS, Ballots
-from mull.tasks import pass_at_k
-from mull.tasks.recorded import RecordedSet
+from mull.evaluation.grading import Grading
+from mull.evaluation.journal import NoJournal
+from mull.tasks import Example, pass_at_k
+from mull.tasks.recorded import RecordedProblem, RecordedSet
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,61 @@ class Samples:
         return Samples(right, tokens)
 
 
+async def record_by(
+    choice: ModelChoice, examples: Sequence[Example], settings: SearchSettings, *, seed: int = 0
+) -> RecordedSet:
+    """`record`, by a model that is opened for it."""
+    async with open_model(choice) as model:
+        return await record(model, examples, settings, seed=seed)
+
+
+async def record(
+    model: OpenModel,
+    examples: Sequence[Example],
+    settings: SearchSettings,
+    *,
+    at_once: int = 32,
+    seed: int = 0,
+) -> RecordedSet:
+    """Draw `settings.n` answers to every problem, and grade them."""
+    limit = asyncio.Semaphore(at_once)
+
+    async with Grading() as grading:
+        await grading.prepare(examples)
+
+        async def one(example: Example) -> RecordedProblem:
+            async with limit:
+                tree = await _grown(model, example, settings, seed)
+            return await _graded(grading, example, tree)
+
+        problems = await asyncio.gather(*map(one, examples))
+    name = model.policy.capabilities.model
+    return RecordedSet(name, name, tuple(problems))
+
+
+async def _grown(
+    model: OpenModel, example: Example, settings: SearchSettings, seed: int
+) -> SearchTree:
+    plan = plan_search(example.problem, SearchChoice("self_consistency", settings, None))
+    solver = plan.fitted(model).solver(model, NoJournal())
+    return (await solver.solve(example.problem, seed=seed)).tree
+
+
+async def _graded(grading: Grading, example: Example, tree: SearchTree) -> RecordedProblem:
+    records, right = list[Record](), list[bool | None]()
+    for branch in tree.branches():
+        chain = tree.chain(branch.id)
+        tokens = sum(node.usage.completion_tokens for node in chain)
+        is_finished = bool(chain) and chain[-1].step is not None and chain[-1].step.is_final
+        text = tree.trajectory(chain[-1].id).answer_text if is_finished else ""
+        finding = await grading.grade(example, text) if is_finished else None
+        records.append(Record(example.problem.messages, text, text, tokens=tokens))
+        right.append(finding is not None and finding.is_accepted)
+    return RecordedProblem(example, tuple(records), tuple(right))
+
+
 def samples_of(recorded: RecordedSet) -> list[Samples]:
-    """Samples that were drawn and graded, as `agreement.record` has them or a data set."""
+    """Samples that were drawn and graded, as `record` has them or a data set."""
     key, found = answer_keys(), list[Samples]()
     for each in recorded.problems:
         told = [one.text if one.answer is None else one.answer for one in each.records]
@@ -86,7 +152,7 @@ def read_graded(path: Path) -> list[Samples]:
     Raises `BadInputError` for a line that cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(
             f"`{path}` cannot be read: {error}", hint="give a file of JSON lines in UTF-8"

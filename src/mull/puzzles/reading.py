@@ -17,6 +17,7 @@ END_THINK: Final = "</think>"
 MAX_STATEMENT_CHARS: Final = 1_000
 MAX_ANSWER_CHARS: Final = 2_000
 MAX_INTEGER_DIGITS: Final = 18
+
 # `\d` would let in the digits of every script, so patterns spell out the ASCII ones.
 NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?"
 """A number as people write it; `whole_number` says what is wrong with it."""
@@ -26,8 +27,9 @@ NUMBER_LIST: Final = rf"{NUMBER}(?:{_SEPARATOR}{NUMBER}){{1,63}}"
 
 _NUMBER = re.compile(NUMBER)
 _DIGIT_GROUPS = re.compile(r"[0-9]+(?:[ ,][0-9]+)*")
-_PROSE = re.compile(r"[A-Za-z]{2}|\\\\")
-"""Words, or a formula in TeX."""
+_PROSE = re.compile(r"[A-Za-z]{2}")
+_AROUND = " \n*_`$."
+"""What people and models put around an answer."""
 _LAST_NUMBER = re.compile(r"-?[0-9][0-9,.]*(?=[^0-9]*\Z)")
 _UNSURE = re.compile(r"(?:\bnot|n't|\bor)\W*\Z", re.IGNORECASE)
 """Before a number: it is denied, or one of several."""
@@ -115,15 +117,16 @@ def joined_integer(text: str) -> int | None:
 def stated_integer(text: str) -> int | None:
     """The non-negative integer that an answer is, or that its prose or equation ends with.
 
-    `42`, `4 2`, `6 * 7 = 42`, `The product is **42**.` None where that is no whole number or is
+    `**42**`, `4 2`, `6 * 7 = 42`, `The product is 42.` None where that is no whole number or is
     denied or one of several, and for digits without words or an equals sign, which state nothing.
     """
+    text = text.strip(_AROUND)
     whole = joined_integer(text)
     if whole is not None or len(text) > MAX_ANSWER_CHARS:
         return whole
     if not _PROSE.search(text):
         left, sign, right = one_line(text).rpartition("=")
-        return joined_integer(right) if sign and left.strip() else None
+        return joined_integer(right.strip(_AROUND)) if sign and left.strip() else None
     last = _LAST_NUMBER.search(text)
     if last is None or _UNSURE.search(text[: last.start()]):
         return None
