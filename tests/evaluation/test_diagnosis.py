@@ -151,8 +151,11 @@ def test_graded_samples_are_read_by_problem(tmp_path: Path) -> None:
         {"problem": "a", "correct": True, "tokens": 7, "answer": " 42"},
         {"problem": "b", "correct": False},
         {"problem": "a", "correct": False, "tokens": 9, "answer": ""},
+        {"problem": "c", "correct": True, "answer": "4\u20282"},
+        {"problem": "c", "correct": True},
     )
-    first, second = read_graded(path)
+    first, second, third = read_graded(path)
+    assert (third.right, third.keys) == ((True, True), ())  # one without its answer: no votes
     assert first == Samples((True, False), (7, 9), ("42", None))
     assert (second.right, second.keys, second.is_counted) == ((False,), (), False)
 
